@@ -1,0 +1,1 @@
+"""The qvm-* commands; they start without importing Qt."""

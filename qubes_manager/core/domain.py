@@ -1,0 +1,180 @@
+"""The snapshot of one libvirt domain."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from qubes_manager.core.labels import LABELS, Label
+
+HOST_UUID = "00000000-0000-0000-0000-000000000000"
+HOST_NAME = "dom0"
+
+
+class DomainState(StrEnum):
+    """The power states shown to users."""
+
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    SUSPENDED = "Suspended"
+    TRANSIENT = "Transient"
+    HALTING = "Halting"
+    HALTED = "Halted"
+    DYING = "Dying"
+    CRASHED = "Crashed"
+    UNKNOWN = "NA"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a domain in this state has a QEMU process."""
+        return self not in (DomainState.HALTED, DomainState.CRASHED, DomainState.UNKNOWN)
+
+
+class DomainClass(StrEnum):
+    """What part a domain plays."""
+
+    ADMIN = "AdminVM"
+    TEMPLATE = "TemplateVM"
+    APP = "AppVM"
+    STANDALONE = "StandaloneVM"
+    DISPOSABLE = "DispVM"
+
+
+class Activity(Enum):
+    """What this program is doing to a domain just now; shown in its row."""
+
+    STARTING = "Starting…"
+    HALTING = "Shutting down…"
+    RESTARTING = "Restarting…"
+    KILLING = "Killing…"
+    REMOVING = "Deleting…"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DomainKey:
+    """What tells a domain from all others: the URI of its connection and its UUID."""
+
+    connection: str
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One disk of a domain: target name, bus, kind (disk or cdrom), where its bytes are, and how it is attached."""
+
+    target: str
+    bus: str = ""
+    kind: str = "disk"
+    source: str = ""
+    pool: str = ""
+    read_only: bool = False
+    transient: bool = False
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface: its kind (network, bridge, user, …), what it connects to, MAC address and model."""
+
+    kind: str
+    source: str = ""
+    mac: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVolume:
+    """A volume that this program made for a domain and removes with it."""
+
+    role: str
+    pool: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DomainConfig:
+    """What the domain's XML says; loaded after the first paint."""
+
+    label: Label | None = None
+    klass: DomainClass = DomainClass.STANDALONE
+    template: str = ""
+    default_dispvm: str = ""
+    include_in_backups: bool = True
+    tags: frozenset[str] = frozenset()
+    features: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[OwnVolume, ...] = ()
+    notes: str = ""
+    virt_type: str = ""
+    emulated: bool = False
+    machine: str = ""
+    memory: int = 0
+    vcpus: int = 0
+    kernel: str = ""
+    kernelopts: str = ""
+    disks: tuple[Disk, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+    console_log: str = ""
+
+    @property
+    def netvm(self) -> str:
+        """What the first network interface connects to; empty without an interface."""
+        if not self.interfaces:
+            return ""
+        first = self.interfaces[0]
+        return first.source or first.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Live figures of a domain: CPU in per cent of its own vCPUs (newest last), memory in KiB, disk in bytes."""
+
+    cpu_history: tuple[float, ...] = ()
+    memory: int = 0
+    disk_allocation: int | None = None
+    disk_capacity: int | None = None
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def cpu_percent(self) -> float | None:
+        """The newest CPU figure, or None before the second poll."""
+        return self.cpu_history[-1] if self.cpu_history else None
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One domain at one moment, as libvirt told it. ``config`` is None until its XML was read."""
+
+    key: DomainKey
+    name: str
+    state: DomainState
+    id: int = -1
+    persistent: bool = True
+    autostart: bool = False
+    config: DomainConfig | None = None
+    usage: Usage = Usage()
+    activity: Activity | None = None
+    agent: bool | None = None
+    stale: bool = False
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this row is the host itself."""
+        return self.key.uuid == HOST_UUID
+
+    @property
+    def klass(self) -> DomainClass | None:
+        """The domain's class; None while its XML has not been read."""
+        if self.is_host:
+            return DomainClass.ADMIN
+        return self.config.klass if self.config else None
+
+    @property
+    def label(self) -> Label | None:
+        """The domain's trust colour, if it has one."""
+        if self.is_host:
+            return LABELS["black"]
+        return self.config.label if self.config else None
+
+    @property
+    def memory(self) -> int:
+        """Memory in KiB: what it has now when running, what it will have otherwise."""
+        return self.usage.memory or (self.config.memory if self.config else 0)

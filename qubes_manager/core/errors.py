@@ -1,0 +1,45 @@
+"""The errors that reach a user: one plain line each, with the raw text kept apart."""
+
+
+class QubesManagerError(Exception):
+    """Base of all errors shown to a user; ``str()`` is one plain line, ``details`` the raw text behind it."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class BadInput(QubesManagerError):
+    """What the user gave cannot be used; says which field, what was found and what is allowed."""
+
+    def __init__(self, field: str, found: str, allowed: str) -> None:
+        super().__init__(f"{field}: {found!r} cannot be used; {allowed}")
+        self.field = field
+
+
+class NotFound(QubesManagerError):
+    """A domain, device or file that was named does not exist."""
+
+
+class Refused(QubesManagerError):
+    """A rule of ours forbids the action now."""
+
+
+class HostUnreachable(QubesManagerError):
+    """A libvirt host does not answer, or does not let the user in."""
+
+
+class HostCallFailed(QubesManagerError):
+    """libvirt refused an action; ``code`` is its error number (virErrorNumber)."""
+
+    def __init__(self, message: str, details: str = "", code: int = 0) -> None:
+        super().__init__(message, details)
+        self.code = code
+
+
+class TimedOut(QubesManagerError):
+    """Something did not answer in the time it was given."""
+
+
+class GuestError(QubesManagerError):
+    """The guest's agent is missing, or refused a command."""

@@ -1,0 +1,36 @@
+"""Making text from guests and logs safe to show."""
+
+import re
+import unicodedata
+
+# ECMA-48 control sequences and strings; what is left of a broken one is caught by the control characters below.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_KEPT = frozenset("\n\t")
+# Format characters can reorder or hide text (Unicode TR 36), so they go together with the controls.
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def strip_escapes(text: str) -> str:
+    """Return *text* without terminal escape sequences and control characters; line ends and tabs stay."""
+    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
+    return "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in _UNSAFE_CATEGORIES)
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Return *text* on one line, safe to show, at most *limit* characters long."""
+    line = " ".join(strip_escapes(text[: limit * 4]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def make_visible(data: bytes) -> str:
+    """Return log bytes as text in which every byte or character that does not print is written out (``\\x1b``)."""
+    text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or char in _KEPT:
+        return char
+    return char.encode("unicode_escape").decode("ascii")
