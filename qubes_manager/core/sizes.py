@@ -19,11 +19,10 @@ def parse_size(text: str, field: str = "size") -> int:
 def format_size(count: int) -> str:
     """Return *count* bytes in words, with three figures at the most: ``1.5 GiB``."""
     value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            break
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
         value /= 1024
-    else:
-        unit = "TiB"
+        del units[0]
+    unit = units[0]
     digits = 0 if unit == "B" or value >= 100 else 1
     return f"{value:.{digits}f} {unit}"

@@ -1,0 +1,160 @@
+"""What can be done to a domain: power, properties, definition. Each is one or two libvirt calls."""
+
+import contextlib
+from collections.abc import Callable
+
+import libvirt
+
+from qubes_manager.backend import metadata
+from qubes_manager.backend.connection import LibvirtConnection
+from qubes_manager.backend.domain_xml import DomainEdit
+from qubes_manager.backend.metadata import MetadataEdit
+from qubes_manager.backend.subscriptions import Handle
+
+# A start waits for QEMU, and on a busy machine for its turn.
+START_TIMEOUT = 120.0
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+class DomainActions:
+    """The actions on one domain; *name* is for messages."""
+
+    def __init__(self, connection: LibvirtConnection, uuid: str, name: str) -> None:
+        self._connection = connection
+        self._uuid = uuid
+        self._name = name
+
+    async def _do(self, what: str, func: Callable[[Handle], object], timeout: float = 30.0) -> None:
+        await self._connection.on_domain(self._uuid, f"{what} “{self._name}”", func, timeout=timeout)
+
+    async def start(self) -> None:
+        """Start the domain; returns when QEMU runs."""
+        await self._do("start", lambda domain: domain.create(), START_TIMEOUT)
+
+    async def resume(self) -> None:
+        """Let a paused or suspended domain go on."""
+
+        def resume(domain: Handle) -> None:
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+                domain.pMWakeup()
+            else:
+                domain.resume()
+
+        await self._do("resume", resume)
+
+    async def pause(self) -> None:
+        """Stop the domain's CPUs; its memory stays."""
+        await self._do("pause", lambda domain: domain.suspend())
+
+    async def suspend(self) -> None:
+        """Ask the guest to suspend to RAM; needs its agent."""
+        await self._do("suspend", lambda domain: domain.pMSuspendForDuration(libvirt.VIR_NODE_SUSPEND_TARGET_MEM, 0))
+
+    async def request_shutdown(self) -> None:
+        """Ask the guest to shut down; it may take its time, or refuse."""
+        await self._do("shut down", lambda domain: domain.shutdown())
+
+    async def request_reboot(self) -> None:
+        """Ask the guest to restart."""
+        await self._do("restart", lambda domain: domain.reboot())
+
+    async def kill(self) -> None:
+        """End the domain's QEMU at once."""
+        await self._do("kill", lambda domain: domain.destroy())
+
+    async def undefine(self) -> None:
+        """Make libvirt forget the domain, with its saved state and snapshots' records; disks stay."""
+
+        def undefine(domain: Handle) -> None:
+            try:
+                domain.undefineFlags(_UNDEFINE)
+            except libvirt.libvirtError as error:
+                # Drivers without those features refuse the flags.
+                if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
+                    raise
+                domain.undefine()
+
+        await self._do("delete", undefine)
+
+    async def rename(self, new_name: str) -> None:
+        """Give a halted domain another name."""
+        await self._do("rename", lambda domain: domain.rename(new_name, 0))
+
+    async def set_autostart(self, enabled: bool) -> None:
+        """Whether the domain starts with the host."""
+        await self._do("set autostart of", lambda domain: domain.setAutostart(int(enabled)))
+
+    async def edit_metadata(self, change: Callable[[MetadataEdit], None]) -> None:
+        """Apply *change* to our metadata, now and for later starts."""
+
+        def edit(domain: Handle) -> None:
+            flags = _affected(domain)
+            kind, namespace = libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata.NAMESPACE
+            existing = None
+            with contextlib.suppress(libvirt.libvirtError):
+                existing = domain.metadata(kind, namespace, flags & libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+            edited = MetadataEdit(existing)
+            change(edited)
+            edited.adopt()
+            domain.setMetadata(kind, edited.xml(), metadata.PREFIX, namespace, flags)
+
+        await self._do("change", edit)
+
+    async def edit_config(self, change: Callable[[DomainEdit], None]) -> None:
+        """Apply *change* to the XML that the domain's next start uses."""
+
+        def edit(domain: Handle) -> None:
+            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+            try:
+                xml = domain.XMLDesc(flags)
+            except libvirt.libvirtError:
+                # A read-only user, or a driver without secrets.
+                xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+            edited = DomainEdit(xml)
+            change(edited)
+            domain.connect().defineXML(edited.xml())
+
+        await self._do("change", edit)
+
+    async def set_notes(self, text: str) -> None:
+        """Set the description, now and for later starts."""
+        kind = libvirt.VIR_DOMAIN_METADATA_DESCRIPTION
+        await self._do(
+            "change the notes of", lambda domain: domain.setMetadata(kind, text or None, None, None, _affected(domain))
+        )
+
+
+def _affected(domain: Handle) -> int:
+    flags = 0
+    if domain.isActive():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+    if domain.isPersistent():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    return flags
+
+
+async def define(connection: LibvirtConnection, name: str, xml: str) -> str:
+    """Define a domain and return its UUID; raises HostCallFailed when libvirt rejects the XML or the name is taken."""
+
+    handle = await connection.call(f"create “{name}”", lambda raw: raw.defineXML(xml))
+    uuid: str = handle.UUIDString()
+    connection.handles[uuid] = handle
+    return uuid
+
+
+async def domain_type(connection: LibvirtConnection) -> str:
+    """Return ``kvm`` where the host's QEMU can use it, else ``qemu`` (software emulation)."""
+
+    def ask(raw: libvirt.virConnect) -> str:
+        try:
+            raw.getDomainCapabilities(None, "x86_64", "q35", "kvm")
+        except libvirt.libvirtError:
+            return "qemu"
+        return "kvm"
+
+    return await connection.call("read the host’s capabilities", ask)

@@ -1,0 +1,70 @@
+"""libvirt's errors, turned into one plain line each."""
+
+import libvirt
+
+from qubes_manager.core.errors import HostCallFailed, HostUnreachable, NotFound, QubesManagerError
+
+# libvirt prints every error to stderr unless somebody else takes them.
+libvirt.registerErrorHandler(lambda _context, _error: None, None)
+
+_PHRASES = (
+    ("No space left on device", "the disk is full: free some space and try again"),
+    (
+        "authentication unavailable",
+        "you may not use this connection: join the group “libvirt” (adduser YOU libvirt) and log in again",
+    ),
+    (
+        "access denied by policy",
+        "you may not use this connection: a polkit rule denies it; join the group “libvirt” or ask the administrator",
+    ),
+    ("Failed to connect socket", "libvirtd is not running there: start it, or choose another connection"),
+    ("unable to connect to server", "the host does not answer: check its name and that libvirtd listens there"),
+    ("Cannot recv data", "the host ended the connection: check that the address and your key are right"),
+    ("Cannot find QEMU", "this libvirt has no QEMU: install qemu-system-x86"),
+    ("could not find capabilities", "this libvirt has no QEMU for this kind of domain: install qemu-system-x86"),
+)
+_NO_DRIVER = "this libvirt has no driver for it: for QEMU install libvirt-daemon-driver-qemu, or check the address"
+_UNREACHABLE = {
+    libvirt.VIR_ERR_NO_CONNECT,
+    libvirt.VIR_ERR_AUTH_FAILED,
+    libvirt.VIR_ERR_AUTH_CANCELLED,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    libvirt.VIR_ERR_INVALID_CONN,
+}
+_MISSING = {
+    libvirt.VIR_ERR_NO_DOMAIN: "the domain does not exist any more",
+    libvirt.VIR_ERR_NO_STORAGE_POOL: "the storage pool does not exist",
+    libvirt.VIR_ERR_NO_STORAGE_VOL: "the volume does not exist any more",
+    libvirt.VIR_ERR_NO_NODE_DEVICE: "the device is not there any more",
+}
+
+
+def translate(error: libvirt.libvirtError, what: str) -> QubesManagerError:
+    """Return our error for libvirt's; *what* says what was tried (``start “work”``)."""
+    raw = str(error.get_error_message() or error)
+    code = error.get_error_code() or 0
+    if code in _MISSING:
+        return NotFound(f"cannot {what}: {_MISSING[code]}", raw)
+    for phrase, plain in _PHRASES:
+        if phrase in raw:
+            kind = HostUnreachable if what.startswith("connect") else HostCallFailed
+            return kind(f"cannot {what}: {plain}", raw)
+    if what.startswith("connect"):
+        no_driver = code in (libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_CONFIG_UNSUPPORTED) or (
+            "driver" in raw and code == libvirt.VIR_ERR_INVALID_ARG
+        )
+        return HostUnreachable(f"cannot {what}: {_NO_DRIVER if no_driver else raw.splitlines()[0]}", raw)
+    if code in _UNREACHABLE or code == libvirt.VIR_ERR_RPC:
+        return HostUnreachable(f"cannot {what}: the connection to the host is gone", raw)
+    return HostCallFailed(f"cannot {what}: {raw.splitlines()[0] if raw else 'unknown error'}", raw, code)
+
+
+def is_unsupported(error: libvirt.libvirtError) -> bool:
+    """Whether the driver does not have the call at all."""
+    return error.get_error_code() in (
+        libvirt.VIR_ERR_NO_SUPPORT,
+        libvirt.VIR_ERR_CALL_FAILED,
+        libvirt.VIR_ERR_INVALID_ARG,
+        libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+        libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+    )

@@ -1,0 +1,106 @@
+"""Our element under a domain's <metadata>: reading and editing it. What we do not know in it survives."""
+
+from collections.abc import Iterable, Mapping
+
+from lxml import etree
+
+from qubes_manager.core.domain import DomainClass, DomainConfig, OwnVolume
+from qubes_manager.core.labels import LABELS
+
+NAMESPACE = "https://qubes-manager.org/xmlns/domain/1"
+PREFIX = "qm"
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=False)
+_CLASSES = {klass.value: klass for klass in DomainClass}
+
+
+def parse(xml: str | bytes) -> etree._Element:
+    """Parse XML without entities, network or comments' side effects; raises etree.XMLSyntaxError."""
+    return etree.fromstring(xml, _PARSER)
+
+
+def tag(name: str) -> str:
+    """The qualified name of one of our elements."""
+    return f"{{{NAMESPACE}}}{name}"
+
+
+def read_into(domain: etree._Element) -> dict[str, object]:
+    """Return the DomainConfig fields that our metadata sets; empty for a domain without it."""
+    ours = domain.find(f"metadata/{tag('domain')}")
+    if ours is None:
+        return {}
+    return {
+        "klass": _CLASSES.get(_text(ours, "class"), DomainClass.STANDALONE),
+        "label": LABELS.get(_text(ours, "label")),
+        "template": _text(ours, "template"),
+        "default_dispvm": _text(ours, "default_dispvm"),
+        "include_in_backups": _text(ours, "include_in_backups") != "False",
+        "tags": frozenset(e.text.strip() for e in ours.iterfind(tag("tag")) if e.text and e.text.strip()),
+        "features": tuple(sorted((e.get("name", ""), e.text or "") for e in ours.iterfind(tag("feature")))),
+        "volumes": tuple(
+            OwnVolume(e.get("role", ""), e.get("pool", ""), e.text or "") for e in ours.iterfind(tag("volume"))
+        ),
+    }
+
+
+def _text(parent: etree._Element, name: str) -> str:
+    return (parent.findtext(tag(name)) or "").strip()
+
+
+class MetadataEdit:
+    """An edit of our element; ``xml()`` gives the result for virDomainSetMetadata."""
+
+    def __init__(self, existing: str | None) -> None:
+        if existing:
+            self._root = parse(existing)
+        else:
+            self._root = etree.Element(tag("domain"), nsmap={PREFIX: NAMESPACE})
+
+    def set_text(self, name: str, value: str | None) -> None:
+        """Set the element *name*; None takes it away."""
+        found = self._root.find(tag(name))
+        if value is None:
+            if found is not None:
+                self._root.remove(found)
+            return
+        if found is None:
+            found = etree.SubElement(self._root, tag(name))
+        found.text = value
+
+    def adopt(self) -> None:
+        """Give a class to a domain that this program did not make."""
+        if self._root.find(tag("class")) is None:
+            self.set_text("class", DomainClass.STANDALONE.value)
+
+    def set_tags(self, tags: Iterable[str]) -> None:
+        """Replace all tags."""
+        self._replace("tag", [({}, value) for value in sorted(tags)])
+
+    def set_features(self, features: Mapping[str, str]) -> None:
+        """Replace all features."""
+        self._replace("feature", [({"name": name}, value) for name, value in sorted(features.items())])
+
+    def set_volumes(self, volumes: Iterable[OwnVolume]) -> None:
+        """Replace the record of our volumes."""
+        self._replace("volume", [({"role": v.role, "pool": v.pool}, v.name) for v in volumes])
+
+    def xml(self) -> str:
+        """The element as text."""
+        return etree.tostring(self._root, encoding="unicode")
+
+    def _replace(self, name: str, elements: list[tuple[dict[str, str], str]]) -> None:
+        for old in self._root.findall(tag(name)):
+            self._root.remove(old)
+        for attributes, text in elements:
+            etree.SubElement(self._root, tag(name), attributes).text = text
+
+
+def for_new_domain(config: DomainConfig) -> str:
+    """Our element for a domain that is about to be defined."""
+    edit = MetadataEdit(None)
+    edit.set_text("label", config.label.name if config.label else None)
+    edit.set_text("class", config.klass.value)
+    edit.set_text("template", config.template or None)
+    edit.set_tags(config.tags)
+    edit.set_features(dict(config.features))
+    edit.set_volumes(config.volumes)
+    return edit.xml()

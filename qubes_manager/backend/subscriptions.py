@@ -1,0 +1,108 @@
+"""libvirt's event callbacks, turned into typed events."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libvirt
+
+from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+
+log = logging.getLogger(__name__)
+
+# libvirt's virDomain; the bindings carry no types.
+Handle = Any
+Emit = Callable[[Event, Handle | None], None]
+
+_LIFECYCLE = {
+    libvirt.VIR_DOMAIN_EVENT_DEFINED: DomainEventKind.DEFINED,
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: DomainEventKind.UNDEFINED,
+    libvirt.VIR_DOMAIN_EVENT_STARTED: DomainEventKind.STARTED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: DomainEventKind.STOPPED,
+}
+_AGENT = {
+    libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED: DomainEventKind.AGENT_CONNECTED,
+    libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED: DomainEventKind.AGENT_DISCONNECTED,
+}
+# libvirt's event id, what it means to us, and which of its arguments is the detail (a device alias or path).
+_SIMPLE = (
+    (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, DomainEventKind.REBOOT, None),
+    (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, DomainEventKind.METADATA, None),
+    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, DomainEventKind.DEVICE_ADDED, 0),
+    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, DomainEventKind.DEVICE_REMOVED, 0),
+    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, DomainEventKind.DEVICE_REMOVAL_FAILED, 0),
+    (libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, DomainEventKind.BALLOON, None),
+    (libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE, DomainEventKind.DISK, None),
+    (libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, DomainEventKind.DISK, 0),
+    (libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, DomainEventKind.DISK, 0),
+    (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR, DomainEventKind.DISK, 1),
+)
+
+
+class Subscriptions:
+    """All callbacks of one connection. Callbacks run in libvirt's event thread and only call *emit*."""
+
+    def __init__(self, connection: libvirt.virConnect, emit: Emit) -> None:
+        self._connection = connection
+        self._emit = emit
+        self._domain: list[int] = []
+        self._node: list[int] = []
+        self._pool: list[int] = []
+
+    def register(self) -> None:
+        """Register whatever the driver has; what it lacks is left out. Blocks."""
+        self._add_domain(libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle)
+        self._add_domain(libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent)
+        for event_id, kind, position in _SIMPLE:
+            self._add_domain(event_id, self._simple(kind, position))
+        with self._optional("node devices"):
+            for event_id in (libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE):
+                callback = self._host(HostEventKind.NODE_DEVICES)
+                self._node.append(self._connection.nodeDeviceEventRegisterAny(None, event_id, callback, None))
+        with self._optional("storage pools"):
+            for event_id in (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH):
+                callback = self._host(HostEventKind.POOLS)
+                self._pool.append(self._connection.storagePoolEventRegisterAny(None, event_id, callback, None))
+
+    def deregister(self) -> None:
+        """Take all callbacks away, so that the connection can be freed. Blocks."""
+        with contextlib.suppress(libvirt.libvirtError):
+            for number in self._domain:
+                self._connection.domainEventDeregisterAny(number)
+            for number in self._node:
+                self._connection.nodeDeviceEventDeregisterAny(number)
+            for number in self._pool:
+                self._connection.storagePoolEventDeregisterAny(number)
+
+    def _add_domain(self, event_id: int, callback: Callable[..., None]) -> None:
+        with self._optional(f"domain event {event_id}"):
+            self._domain.append(self._connection.domainEventRegisterAny(None, event_id, callback, None))
+
+    @contextlib.contextmanager
+    def _optional(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            log.debug("the driver has no events for %s: %s", name, error)
+
+    def _on_lifecycle(self, _connection: object, domain: Handle, event: int, detail: int, _opaque: object) -> None:
+        kind = _LIFECYCLE.get(event, DomainEventKind.STATE)
+        self._emit(DomainEvent(domain.UUIDString(), kind, str(detail)), domain)
+
+    def _on_agent(self, _connection: object, domain: Handle, state: int, _reason: int, _opaque: object) -> None:
+        if kind := _AGENT.get(state):
+            self._emit(DomainEvent(domain.UUIDString(), kind), domain)
+
+    def _simple(self, kind: DomainEventKind, position: int | None) -> Callable[..., None]:
+        def callback(_connection: object, domain: Handle, *args: object) -> None:
+            detail = "" if position is None else str(args[position])
+            self._emit(DomainEvent(domain.UUIDString(), kind, detail), domain)
+
+        return callback
+
+    def _host(self, kind: HostEventKind) -> Callable[..., None]:
+        def callback(*_args: object) -> None:
+            self._emit(HostEvent(kind), None)
+
+        return callback

@@ -1,0 +1,98 @@
+"""What can be done to domains, as data: when it applies, how risky it is, and the sentence that asks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from qubes_manager.core.domain import Domain, DomainState
+
+
+class Risk(Enum):
+    """What is at stake; what loses data is always asked."""
+
+    NONE = "nothing changes that could be lost"
+    STATE = "the domain's state changes"
+    DATA = "data is lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be done to domains.
+
+    *applies* tells for one domain; *question* and *consequence* make the confirmation's sentence, with ``{who}``
+    for the domain's name, ``{Its}`` for “Its” or “Their”.
+    """
+
+    id: str
+    verb: str
+    applies: Callable[[Domain], bool]
+    risk: Risk = Risk.NONE
+    consequence: str = ""
+    many: bool = True
+
+    def sentence(self, domains: Sequence[Domain]) -> str:
+        """The sentence that asks, naming the domains, what happens and what is lost."""
+        names = [f"“{domain.name}”" for domain in domains]
+        who = names[0] if len(names) == 1 else f"{len(names)} domains ({', '.join(names[:8])}{_more(names)})"
+        rest = self.consequence.format(
+            Its="Its" if len(names) == 1 else "Their", It="It" if len(names) == 1 else "They"
+        )
+        return f"{self.verb} {who}? {rest}".strip()
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 8} more" if len(names) > 8 else ""
+
+
+def _guest(domain: Domain) -> bool:
+    return not domain.is_host and not domain.stale and domain.activity is None
+
+
+def _halted(domain: Domain) -> bool:
+    return _guest(domain) and not domain.state.is_active
+
+
+def _running(domain: Domain) -> bool:
+    return _guest(domain) and domain.state is DomainState.RUNNING
+
+
+def _active(domain: Domain) -> bool:
+    # A shutdown or a restart that hangs must not keep anyone from killing the domain.
+    return not domain.is_host and not domain.stale and domain.state.is_active
+
+
+def _startable(domain: Domain) -> bool:
+    return _guest(domain) and domain.state in (
+        DomainState.HALTED,
+        DomainState.CRASHED,
+        DomainState.PAUSED,
+        DomainState.SUSPENDED,
+    )
+
+
+def _persistent(domain: Domain) -> bool:
+    return _guest(domain) and domain.persistent
+
+
+def _any(domain: Domain) -> bool:
+    return not domain.is_host
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.id: operation
+    for operation in (
+        Operation("start", "Start", _startable, Risk.NONE),
+        Operation("pause", "Pause", _running, Risk.STATE, "{Its} programs stand still until it is resumed."),
+        Operation("shutdown", "Shut down", _running, Risk.STATE, "{Its} programs are asked to end."),
+        Operation("restart", "Restart", _running, Risk.STATE, "{Its} programs are asked to end; then it starts again."),
+        Operation("kill", "Kill", _active, Risk.DATA, "{Its} unsaved work is lost."),
+        Operation("delete", "Delete", lambda d: _halted(d) and d.persistent, Risk.DATA, "This cannot be undone."),
+        Operation("rename", "Rename", lambda d: _halted(d) and d.persistent, Risk.STATE, many=False),
+        Operation("label", "Set the label of", _guest, Risk.STATE, "{It} will wear another colour."),
+        Operation("autostart", "Change autostart of", _persistent, Risk.STATE),
+        Operation("logs", "Show the logs of", _any, many=False),
+        Operation("devices", "Attach block devices to", _guest, many=False),
+        Operation("run", "Run a command in", _running),
+        Operation("settings", "Change the settings of", _guest, many=False),
+    )
+}

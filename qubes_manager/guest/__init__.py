@@ -1,0 +1,1 @@
+"""Files that go inside guests, as package data."""

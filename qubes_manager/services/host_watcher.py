@@ -1,0 +1,222 @@
+"""Keeps the store true to one libvirt host: first paint, details, events, reconnection."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from qubes_manager.backend.connection import LibvirtConnection
+from qubes_manager.backend.domain_reader import list_domains, read_configs, read_domains, read_flags
+from qubes_manager.backend.host_row import read_host_row
+from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, Usage
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.events import CONFIG_EVENTS, DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.services.store import DomainStore, HostPhase, HostStatus
+
+log = logging.getLogger(__name__)
+
+# Events that come within this many seconds of each other are handled together.
+COALESCE_SECONDS = 0.05
+# Above this many changed domains the bulk calls are cheaper than one look at each.
+_BULK = 32
+_DETAIL_WORKERS = 3
+_DETAIL_BATCH = 40
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+
+
+class HostWatcher:
+    """The rows of one connection. ``visible`` says which rows people can see: their details come first."""
+
+    def __init__(self, connection: LibvirtConnection, store: DomainStore) -> None:
+        self.connection = connection
+        self.visible: frozenset[DomainKey] = frozenset()
+        self._store = store
+        self._uri = connection.uri
+        self._pending: dict[str, None] = {}
+        self._detail_tasks: set[asyncio.Task[None]] = set()
+        self._retry = asyncio.Event()
+        self._flags_wanted = asyncio.Event()
+
+    async def load(self, *, details: bool) -> None:
+        """Connect and read everything once."""
+        await self.connection.open()
+        await self._resync()
+        if details:
+            await self._load_details()
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; a lost connection is tried again, with growing pauses."""
+        pause = FIRST_RETRY
+        while True:
+            self._set_phase(HostPhase.CONNECTING)
+            try:
+                await self.connection.open()
+                with self.connection.listen() as events:
+                    await self._resync()
+                    self._set_phase(HostPhase.CONNECTED)
+                    pause = FIRST_RETRY
+                    reason = await self._follow(events)
+                trouble = HostStatus(self._uri, HostPhase.DISCONNECTED, f"{self._uri}: connection lost, {reason}")
+            except QubesManagerError as error:
+                trouble = HostStatus(self._uri, HostPhase.DISCONNECTED, str(error), error.details)
+            finally:
+                self._stop_details()
+            log.warning("%s", trouble.message)
+            self._store.put([replace(d, stale=True, activity=None) for d in self._store.of_host(self._uri)])
+            self._store.set_host(trouble)
+            await self.connection.close()
+            self._retry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._retry.wait()
+            pause = min(pause * 2, LAST_RETRY)
+
+    def retry(self) -> None:
+        """Do not wait any longer before the next try."""
+        self._retry.set()
+
+    def request_flags(self) -> None:
+        """Read again what libvirt has no events for."""
+        self._flags_wanted.set()
+
+    async def refresh(self, uuids: Sequence[str]) -> None:
+        """Read some domains again, XML included."""
+        await self._reread(uuids)
+        configs = await read_configs(self.connection, uuids)
+        self._apply_configs(configs)
+
+    def _set_phase(self, phase: HostPhase) -> None:
+        self._store.set_host(HostStatus(self._uri, phase))
+
+    async def _resync(self) -> None:
+        """Read all domains in bulk; XML follows in the background."""
+        fresh = await list_domains(self.connection)
+        self._replace_all(fresh)
+        if host := await read_host_row(self.connection):
+            self._store.put([host])
+
+    def _replace_all(self, fresh: Sequence[Domain]) -> None:
+        keys = {domain.key for domain in fresh}
+        gone = [d.key for d in self._store.of_host(self._uri) if d.key not in keys and not d.is_host]
+        self._store.remove(gone)
+        self._store.put([self._merged(domain) for domain in fresh])
+        self._want_details(domain.key.uuid for domain in fresh)
+
+    def _merged(self, fresh: Domain) -> Domain:
+        """The fresh snapshot, with what the old one knew and libvirt was not asked for now."""
+        old = self._store.get(fresh.key)
+        if old is None:
+            return fresh
+        usage = old.usage
+        if not fresh.state.is_active:
+            usage = Usage(disk_allocation=usage.disk_allocation, disk_capacity=usage.disk_capacity)
+        agent = old.agent if fresh.state.is_active else None
+        return replace(fresh, config=old.config, usage=usage, activity=old.activity, agent=agent)
+
+    async def _follow(self, events: "asyncio.Queue[Event]") -> str:
+        """Apply events until the connection closes; returns why it did."""
+        while True:
+            self._start_details()
+            batch = await self._next_events(events)
+            for event in batch:
+                if isinstance(event, HostEvent) and event.kind is HostEventKind.CLOSED:
+                    return event.detail
+            await self._apply([event for event in batch if isinstance(event, DomainEvent)])
+            if self._flags_wanted.is_set():
+                self._flags_wanted.clear()
+                await self._apply_flags()
+
+    async def _next_events(self, events: "asyncio.Queue[Event]") -> list[Event]:
+        waits = {asyncio.ensure_future(events.get()), asyncio.ensure_future(self._flags_wanted.wait())}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        batch = [result for task in done if not isinstance(result := task.result(), bool)]
+        await asyncio.sleep(COALESCE_SECONDS)
+        while not events.empty():
+            batch.append(events.get_nowait())
+        return batch
+
+    async def _apply(self, events: Sequence[DomainEvent]) -> None:
+        if not events:
+            return
+        await self._reread(list(dict.fromkeys(event.uuid for event in events)))
+        for event in events:
+            key = DomainKey(self._uri, event.uuid)
+            if event.kind in CONFIG_EVENTS and self._store.get(key):
+                self._want_details([event.uuid])
+            agent = {DomainEventKind.AGENT_CONNECTED: True, DomainEventKind.AGENT_DISCONNECTED: False}.get(event.kind)
+            if agent is not None and (domain := self._store.get(key)):
+                self._store.put([replace(domain, agent=agent)])
+
+    async def _reread(self, uuids: Sequence[str]) -> None:
+        if len(uuids) > _BULK:
+            self._replace_all(await list_domains(self.connection))
+            return
+        fresh = await read_domains(self.connection, uuids)
+        gone = [uuid for uuid in uuids if uuid not in fresh]
+        for uuid in gone:
+            self.connection.handles.pop(uuid, None)
+        self._store.remove(DomainKey(self._uri, uuid) for uuid in gone)
+        self._store.put([self._merged(domain) for domain in fresh.values()])
+
+    async def _apply_flags(self) -> None:
+        flags = await read_flags(self.connection)
+        self._store.put(
+            replace(d, autostart=d.key.uuid in flags.autostart, persistent=d.key.uuid not in flags.transient)
+            for d in self._store.of_host(self._uri)
+            if not d.is_host
+        )
+
+    def _want_details(self, uuids: Iterable[str]) -> None:
+        self._pending.update(dict.fromkeys(uuids))
+
+    def _start_details(self) -> None:
+        while self._pending and len(self._detail_tasks) < _DETAIL_WORKERS:
+            task = asyncio.get_running_loop().create_task(self._load_details())
+            self._detail_tasks.add(task)
+            task.add_done_callback(self._details_done)
+            if len(self._pending) <= _DETAIL_BATCH:
+                return
+
+    def _details_done(self, task: "asyncio.Task[None]") -> None:
+        self._detail_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            # A host that is gone is noticed and said by run(); anything else is a defect worth its trace.
+            level = logging.DEBUG if isinstance(error, QubesManagerError) else logging.ERROR
+            log.log(level, "reading details of %s failed", self._uri, exc_info=error)
+
+    def _stop_details(self) -> None:
+        for task in self._detail_tasks:
+            task.cancel()
+        self._pending.clear()
+
+    async def _load_details(self) -> None:
+        while batch := self._take_batch():
+            configs = await read_configs(self.connection, batch)
+            self._want_details(uuid for uuid in batch if uuid not in configs)
+            self._apply_configs(configs)
+
+    def _take_batch(self) -> list[str]:
+        """Up to a batch of UUIDs that wait for their XML, visible rows first."""
+        seen = [key.uuid for key in self.visible if key.connection == self._uri and key.uuid in self._pending]
+        batch = seen[:_DETAIL_BATCH]
+        for uuid in self._pending:
+            if len(batch) >= _DETAIL_BATCH:
+                break
+            if uuid not in seen:
+                batch.append(uuid)
+        for uuid in batch:
+            del self._pending[uuid]
+        return batch
+
+    def _apply_configs(self, configs: "dict[str, DomainConfig | None]") -> None:
+        changed = []
+        for uuid, config in configs.items():
+            domain = self._store.get(DomainKey(self._uri, uuid))
+            if domain and config and uuid != HOST_UUID:
+                changed.append(replace(domain, config=config))
+        self._store.put(changed)

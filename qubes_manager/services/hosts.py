@@ -1,0 +1,88 @@
+"""All connections: who is connected, and which connection a domain belongs to."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from qubes_manager.backend.connection import LibvirtConnection
+from qubes_manager.backend.domain_actions import DomainActions
+from qubes_manager.backend.guest_agent import GuestAgent
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.errors import NotFound
+from qubes_manager.services.host_watcher import HostWatcher
+from qubes_manager.services.store import DomainStore
+
+DEFAULT_URI = "qemu:///session"
+
+
+class Hosts:
+    """Opens connections and keeps the store true.
+
+    With *watch* (the window, and commands that wait for something) events are heard; otherwise a command reads
+    once what there is.
+    """
+
+    def __init__(self, store: DomainStore, *, watch: bool) -> None:
+        self.store = store
+        self._watch = watch
+        self._watchers: dict[str, HostWatcher] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def uris(self) -> Sequence[str]:
+        """The connections, in the order in which they were added."""
+        return list(self._watchers)
+
+    async def load(self, uri: str, *, details: bool = True) -> None:
+        """Connect and read all domains once; raises HostUnreachable, TimedOut. For commands."""
+        await self._add(uri).load(details=details)
+
+    def follow(self, uri: str) -> None:
+        """Connect and stay connected, in the background. For the window."""
+        watcher = self._add(uri)
+        self._tasks.append(asyncio.get_running_loop().create_task(watcher.run()))
+
+    def retry(self, uri: str) -> None:
+        """Try a broken connection again now."""
+        self._watchers[uri].retry()
+
+    def set_visible(self, keys: Iterable[DomainKey]) -> None:
+        """Say which rows can be seen: their details are read first."""
+        visible = frozenset(keys)
+        for watcher in self._watchers.values():
+            watcher.visible = visible
+
+    def refresh_flags(self) -> None:
+        """Look again at what libvirt has no events for (autostart)."""
+        for watcher in self._watchers.values():
+            watcher.request_flags()
+
+    def connection(self, uri: str) -> LibvirtConnection:
+        """Return the connection to *uri*; raises NotFound."""
+        if uri not in self._watchers:
+            raise NotFound(f"not connected to {uri}")
+        return self._watchers[uri].connection
+
+    def actions(self, domain: Domain) -> DomainActions:
+        """Return what can be done to a domain."""
+        return DomainActions(self.connection(domain.key.connection), domain.key.uuid, domain.name)
+
+    def agent(self, domain: Domain) -> GuestAgent:
+        """Return the agent of a running domain."""
+        return GuestAgent(self.connection(domain.key.connection), domain.key.uuid, domain.name)
+
+    async def refresh(self, key: DomainKey) -> None:
+        """Read one domain again, XML included; for a change that libvirt may have no event for."""
+        if watcher := self._watchers.get(key.connection):
+            await watcher.refresh([key.uuid])
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(watcher.connection.close() for watcher in self._watchers.values()))
+
+    def _add(self, uri: str) -> HostWatcher:
+        watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch), self.store)
+        self._watchers[uri] = watcher
+        return watcher

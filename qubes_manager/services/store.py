@@ -1,0 +1,150 @@
+"""All domains as last heard of; the one place that models and commands read."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import MappingProxyType
+
+from qubes_manager.core.domain import Activity, Domain, DomainKey
+
+# Changes are announced together: a thousand starts are a handful of batches.
+BATCH_SECONDS = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What changed since the last announcement."""
+
+    added: tuple[Domain, ...] = ()
+    changed: tuple[Domain, ...] = ()
+    removed: tuple[DomainKey, ...] = ()
+
+
+class HostPhase(Enum):
+    """How things stand with a connection."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """A connection's state and, when there is trouble, one line on it with the raw text behind it."""
+
+    uri: str
+    phase: HostPhase
+    message: str = ""
+    details: str = ""
+
+
+class DomainStore:
+    """Holds the newest snapshot of every domain and announces changes in batches."""
+
+    def __init__(self) -> None:
+        self._domains: dict[DomainKey, Domain] = {}
+        self._hosts: dict[str, HostStatus] = {}
+        self._announced: set[DomainKey] = set()
+        self._dirty: dict[DomainKey, None] = {}
+        self._batch_listeners: list[Callable[[Batch], None]] = []
+        self._host_listeners: list[Callable[[HostStatus], None]] = []
+        self._flush_planned = False
+
+    @property
+    def domains(self) -> Mapping[DomainKey, Domain]:
+        """All domains, read-only."""
+        return MappingProxyType(self._domains)
+
+    @property
+    def hosts(self) -> Mapping[str, HostStatus]:
+        """All connections, read-only."""
+        return MappingProxyType(self._hosts)
+
+    def get(self, key: DomainKey) -> Domain | None:
+        """Return the newest snapshot, or None when the domain is gone."""
+        return self._domains.get(key)
+
+    def of_host(self, uri: str) -> list[Domain]:
+        """Return the domains of one connection."""
+        return [domain for key, domain in self._domains.items() if key.connection == uri]
+
+    def on_batch(self, listener: Callable[[Batch], None]) -> None:
+        """Call *listener* with every batch from now on; the first one has all that is there."""
+        self._batch_listeners.append(listener)
+        self._announced.clear()
+        self._mark(self._domains)
+
+    def on_host(self, listener: Callable[[HostStatus], None]) -> None:
+        """Call *listener* with every change of a connection's state."""
+        self._host_listeners.append(listener)
+        for status in self._hosts.values():
+            listener(status)
+
+    def set_host(self, status: HostStatus) -> None:
+        """Record how things stand with a connection."""
+        if self._hosts.get(status.uri) == status:
+            return
+        self._hosts[status.uri] = status
+        for listener in self._host_listeners:
+            listener(status)
+
+    def put(self, domains: Iterable[Domain]) -> None:
+        """Record new snapshots; those that say nothing new are passed over."""
+        for domain in domains:
+            if self._domains.get(domain.key) != domain:
+                self._domains[domain.key] = domain
+                self._dirty[domain.key] = None
+        self._plan()
+
+    def remove(self, keys: Iterable[DomainKey]) -> None:
+        """Forget domains."""
+        for key in keys:
+            if self._domains.pop(key, None):
+                self._dirty[key] = None
+        self._plan()
+
+    @contextlib.contextmanager
+    def activity(self, key: DomainKey, activity: Activity) -> Iterator[None]:
+        """Show *activity* in the domain's row while the block runs."""
+        self._set_activity(key, activity)
+        try:
+            yield
+        finally:
+            self._set_activity(key, None)
+
+    def flush(self) -> None:
+        """Announce now what has gathered."""
+        self._flush_planned = False
+        dirty, self._dirty = self._dirty, {}
+        added, changed, removed = [], [], []
+        for key in dirty:
+            domain = self._domains.get(key)
+            if domain is None:
+                if key in self._announced:
+                    removed.append(key)
+            elif key in self._announced:
+                changed.append(domain)
+            else:
+                added.append(domain)
+        self._announced.update(domain.key for domain in added)
+        self._announced.difference_update(removed)
+        if added or changed or removed:
+            batch = Batch(tuple(added), tuple(changed), tuple(removed))
+            for listener in self._batch_listeners:
+                listener(batch)
+
+    def _set_activity(self, key: DomainKey, activity: Activity | None) -> None:
+        if domain := self._domains.get(key):
+            self.put([replace(domain, activity=activity)])
+
+    def _mark(self, keys: Iterable[DomainKey]) -> None:
+        self._dirty.update(dict.fromkeys(keys))
+        self._plan()
+
+    def _plan(self) -> None:
+        if not self._batch_listeners or self._flush_planned or not self._dirty:
+            return
+        self._flush_planned = True
+        asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
