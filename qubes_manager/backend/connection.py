@@ -113,6 +113,11 @@ class LibvirtConnection:
         finally:
             self._listeners.remove(queue)
 
+    def announce(self, event: Event) -> None:
+        """Tell all listeners of an event; for those of our own making."""
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
     def _open_now(
         self, loop: asyncio.AbstractEventLoop, wanted: list[bool]
     ) -> tuple[libvirt.virConnect, Subscriptions | None]:
@@ -143,5 +148,4 @@ class LibvirtConnection:
         if isinstance(event, DomainEvent) and handle is not None and event.kind is not DomainEventKind.UNDEFINED:
             # The handle of an event carries the domain's current name and id.
             self.handles[event.uuid] = handle
-        for queue in self._listeners:
-            queue.put_nowait(event)
+        self.announce(event)

@@ -15,7 +15,7 @@ _SECTOR = 512
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A disk image: format, size as a guest sees it (bytes), and what blkid finds in a raw one (``dos``, ``iso9660``)."""
+    """A disk image: format, size as a guest sees it (bytes), and what blkid finds in a raw one (``dos``)."""
 
     path: Path
     format: str

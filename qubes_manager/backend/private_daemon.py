@@ -109,7 +109,7 @@ class PrivateDaemon:
         # No virtlogd here: QEMU writes its log files itself.
         (self.folder / "config/libvirt/qemu.conf").write_text('stdio_handler = "file"\nmax_core = 0\n')
         (self.folder / "config/libvirt/libvirtd.conf").write_text(
-            f'log_outputs = "2:file:{self.folder}/cache/libvirt/libvirtd.log"\nlog_filters = "3:object 3:util 3:event"\n'
+            f'log_outputs = "3:file:{self.folder}/cache/libvirt/libvirtd.log"\n'
         )
         if user:
             self.folder.chmod(0o755)

@@ -236,3 +236,17 @@ async def volume_allocation(connection: LibvirtConnection, pool: str, name: str)
             return 0
 
     return await connection.call(f"read the size of the volume “{name}”", read)
+
+
+async def volume_names(connection: LibvirtConnection, pool: str) -> list[str]:
+    """Return the names of a pool's volumes; none when there is no such pool."""
+
+    def read(raw: libvirt.virConnect) -> list[str]:
+        try:
+            return sorted(raw.storagePoolLookupByName(pool).listVolumes())
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_POOL:
+                return []
+            raise
+
+    return await connection.call("list the volumes", read)

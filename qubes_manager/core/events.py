@@ -48,11 +48,12 @@ class DomainEvent:
 
 
 class HostEventKind(Enum):
-    """What happened to a host."""
+    """What happened to a host; REFRESH is our own: somebody wants to see what libvirt has no events for."""
 
     NODE_DEVICES = auto()
     POOLS = auto()
     CLOSED = auto()
+    REFRESH = auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ class Risk(Enum):
 class Operation:
     """One thing that can be done to domains.
 
-    *applies* tells for one domain; *question* and *consequence* make the confirmation's sentence, with ``{who}``
-    for the domain's name, ``{Its}`` for “Its” or “Their”.
+    *applies* tells for one domain. *verb* and *consequence* make the confirmation's sentence, in which ``{It}``
+    and ``{Its}`` become plural where need be.
     """
 
     id: str
@@ -34,9 +34,8 @@ class Operation:
         """The sentence that asks, naming the domains, what happens and what is lost."""
         names = [f"“{domain.name}”" for domain in domains]
         who = names[0] if len(names) == 1 else f"{len(names)} domains ({', '.join(names[:8])}{_more(names)})"
-        rest = self.consequence.format(
-            Its="Its" if len(names) == 1 else "Their", It="It" if len(names) == 1 else "They"
-        )
+        pronouns = {"It": "It", "Its": "Its"} if len(names) == 1 else {"It": "They", "Its": "Their"}
+        rest = self.consequence.format(**pronouns)
         return f"{self.verb} {who}? {rest}".strip()
 
 
@@ -81,7 +80,7 @@ def _any(domain: Domain) -> bool:
 OPERATIONS: dict[str, Operation] = {
     operation.id: operation
     for operation in (
-        Operation("start", "Start", _startable, Risk.NONE),
+        Operation("start", "Start", _startable, Risk.STATE),
         Operation("pause", "Pause", _running, Risk.STATE, "{Its} programs stand still until it is resumed."),
         Operation("shutdown", "Shut down", _running, Risk.STATE, "{Its} programs are asked to end."),
         Operation("restart", "Restart", _running, Risk.STATE, "{Its} programs are asked to end; then it starts again."),

@@ -36,7 +36,6 @@ class HostWatcher:
         self._pending: dict[str, None] = {}
         self._detail_tasks: set[asyncio.Task[None]] = set()
         self._retry = asyncio.Event()
-        self._flags_wanted = asyncio.Event()
 
     async def load(self, *, details: bool) -> None:
         """Connect and read everything once."""
@@ -78,7 +77,7 @@ class HostWatcher:
 
     def request_flags(self) -> None:
         """Read again what libvirt has no events for."""
-        self._flags_wanted.set()
+        self.connection.announce(HostEvent(HostEventKind.REFRESH))
 
     async def refresh(self, uuids: Sequence[str]) -> None:
         """Read some domains again, XML included."""
@@ -119,22 +118,15 @@ class HostWatcher:
         while True:
             self._start_details()
             batch = await self._next_events(events)
-            for event in batch:
-                if isinstance(event, HostEvent) and event.kind is HostEventKind.CLOSED:
-                    return event.detail
+            kinds = {event.kind: event for event in batch if isinstance(event, HostEvent)}
+            if closed := kinds.get(HostEventKind.CLOSED):
+                return closed.detail
             await self._apply([event for event in batch if isinstance(event, DomainEvent)])
-            if self._flags_wanted.is_set():
-                self._flags_wanted.clear()
+            if HostEventKind.REFRESH in kinds:
                 await self._apply_flags()
 
     async def _next_events(self, events: "asyncio.Queue[Event]") -> list[Event]:
-        waits = {asyncio.ensure_future(events.get()), asyncio.ensure_future(self._flags_wanted.wait())}
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        batch = [result for task in done if not isinstance(result := task.result(), bool)]
+        batch = [await events.get()]
         await asyncio.sleep(COALESCE_SECONDS)
         while not events.empty():
             batch.append(events.get_nowait())
