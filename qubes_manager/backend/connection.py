@@ -17,6 +17,7 @@ from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostE
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Opener = Callable[[str], libvirt.virConnect]
 OPEN_TIMEOUT = 20.0
 # A peer that is silent for 5 × 5 s is gone (virConnectSetKeepAlive).
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 5
@@ -29,13 +30,14 @@ _CLOSE_REASONS = {
 
 
 class LibvirtConnection:
-    """Talks to the libvirt at *uri*. With *watch* it also hears events.
+    """Talks to the libvirt at *uri*. With *watch* it also hears events; *opener* makes the connection.
 
     Knows libvirt's handle of every domain it was told of. All methods belong to the asyncio loop; blocking
     calls happen in threads of its own.
     """
 
-    def __init__(self, uri: str, *, watch: bool) -> None:
+    def __init__(self, uri: str, *, watch: bool, opener: Opener = libvirt.open) -> None:
+        self._opener = opener
         self.uri = uri
         self.handles: dict[str, Handle] = {}
         self._watch = watch
@@ -121,7 +123,7 @@ class LibvirtConnection:
     def _open_now(
         self, loop: asyncio.AbstractEventLoop, wanted: list[bool]
     ) -> tuple[libvirt.virConnect, Subscriptions | None]:
-        raw = libvirt.open(self.uri)
+        raw = self._opener(self.uri)
         if not wanted[0]:
             raw.close()
         if not self._watch:

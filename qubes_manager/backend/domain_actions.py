@@ -10,6 +10,7 @@ from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.domain_xml import DomainEdit
 from qubes_manager.backend.metadata import MetadataEdit
 from qubes_manager.backend.subscriptions import Handle
+from qubes_manager.core.domain import Domain
 
 # A start waits for QEMU, and on a busy machine for its turn.
 START_TIMEOUT = 120.0
@@ -22,12 +23,12 @@ _UNDEFINE = (
 
 
 class DomainActions:
-    """The actions on one domain; *name* is for messages."""
+    """The actions on one domain."""
 
-    def __init__(self, connection: LibvirtConnection, uuid: str, name: str) -> None:
+    def __init__(self, connection: LibvirtConnection, domain: Domain) -> None:
         self._connection = connection
-        self._uuid = uuid
-        self._name = name
+        self._uuid = domain.key.uuid
+        self._name = domain.name
 
     async def _do(self, what: str, func: Callable[[Handle], object], timeout: float = 30.0) -> None:
         await self._connection.on_domain(self._uuid, f"{what} “{self._name}”", func, timeout=timeout)

@@ -1,6 +1,7 @@
 """Reading domains in bulk: the fewest calls that give a first paint, then details and live figures."""
 
 import ipaddress
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,14 +9,13 @@ from dataclasses import dataclass
 import libvirt
 from lxml import etree
 
+from qubes_manager.backend.call_threads import CALL_TIMEOUT
 from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.domain_xml import parse_config
 from qubes_manager.backend.libvirt_errors import is_unsupported
 from qubes_manager.backend.subscriptions import Handle
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 
-# A batch of details holds its thread no longer than this many seconds, so that others get their turn.
-_BATCH_SECONDS = 0.1
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
     libvirt.VIR_DOMAIN_BLOCKED: DomainState.RUNNING,
@@ -146,14 +146,19 @@ def _read_now(raw: libvirt.virConnect, uri: str, known: list[tuple[str, Handle]]
     return found
 
 
-async def read_configs(connection: LibvirtConnection, uuids: Sequence[str]) -> dict[str, DomainConfig | None]:
-    """Return the XML's content of the first of *uuids*, as many as fit a short turn; None for what is gone."""
+async def read_configs(
+    connection: LibvirtConnection, uuids: Sequence[str], turn: float = math.inf
+) -> dict[str, DomainConfig | None]:
+    """Return the XML's content of the first of *uuids*, as many as fit *turn* seconds; None for what is gone."""
     handles = [(uuid, connection.handles.get(uuid)) for uuid in uuids]
-    return await connection.call("read the domains’ XML", _configs_now, handles)
+    timeout = None if math.isinf(turn) else CALL_TIMEOUT
+    return await connection.call("read the domains’ XML", _configs_now, handles, turn, timeout=timeout)
 
 
-def _configs_now(_raw: libvirt.virConnect, handles: list[tuple[str, Handle | None]]) -> dict[str, DomainConfig | None]:
-    end = time.monotonic() + _BATCH_SECONDS
+def _configs_now(
+    _raw: libvirt.virConnect, handles: list[tuple[str, Handle | None]], turn: float
+) -> dict[str, DomainConfig | None]:
+    end = time.monotonic() + turn
     found: dict[str, DomainConfig | None] = {}
     for uuid, handle in handles:
         try:

@@ -24,38 +24,44 @@ _SOURCE_ATTRIBUTES = ("file", "dev", "volume", "name", "dir", "network", "bridge
 
 
 def parse_config(xml: str) -> DomainConfig:
-    """Return what *xml* (virDomainGetXMLDesc) says; raises etree.XMLSyntaxError."""
+    """Return what *xml* (virDomainGetXMLDesc) says; raises etree.XMLSyntaxError.
+
+    Thousands of domains are read at once, so the children are looked at directly: lxml's path expressions are
+    several times slower.
+    """
     root = metadata.parse(xml)
+    parts = {child.tag: child for child in root}
     virt_type = root.get("type", "")
-    devices = root.find("devices")
-    disks: tuple[Disk, ...] = ()
-    interfaces: tuple[Interface, ...] = ()
-    others: tuple[tuple[str, str], ...] = ()
-    if devices is not None and len(devices):
-        disks = tuple(map(_disk, devices.iterfind("disk")))
-        interfaces = tuple(map(_interface, devices.iterfind("interface")))
-        others = tuple(
-            (child.tag, " ".join(filter(None, map(child.get, _OTHER_DEVICES[child.tag]))))
-            for child in devices
-            if isinstance(child.tag, str) and child.tag in _OTHER_DEVICES
-        )
-    os_type = root.find("os/type")
-    console = root.find("devices/serial/log")
+    system = {child.tag: child for child in parts.get("os", ())}
+    devices = parts.get("devices", ())
     return DomainConfig(
         virt_type=virt_type,
         emulated=virt_type == "qemu",
-        machine=os_type.get("machine", "") if os_type is not None else "",
-        memory=_kib(root.find("memory")),
-        vcpus=int(root.findtext("vcpu") or 0),
-        kernel=root.findtext("os/kernel") or "",
-        kernelopts=root.findtext("os/cmdline") or "",
-        notes=root.findtext("description") or "",
-        disks=disks,
-        interfaces=interfaces,
-        others=others,
-        console_log=console.get("file", "") if console is not None else "",
-        **metadata.read_into(root),  # type: ignore[arg-type]
+        machine=system["type"].get("machine", "") if "type" in system else "",
+        memory=_kib(parts.get("memory")),
+        vcpus=int(_content(parts.get("vcpu")) or 0),
+        kernel=_content(system.get("kernel")),
+        kernelopts=_content(system.get("cmdline")),
+        notes=_content(parts.get("description")),
+        disks=tuple(_disk(child) for child in devices if child.tag == "disk"),
+        interfaces=tuple(_interface(child) for child in devices if child.tag == "interface"),
+        others=tuple(
+            (child.tag, " ".join(filter(None, map(child.get, _OTHER_DEVICES[child.tag]))))
+            for child in devices
+            if child.tag in _OTHER_DEVICES
+        ),
+        console_log=next((_console_log(child) for child in devices if child.tag == "serial"), ""),
+        **metadata.read_from(parts.get("metadata")),  # type: ignore[arg-type]
     )
+
+
+def _content(element: etree._Element | None) -> str:
+    return (element.text or "") if element is not None else ""
+
+
+def _console_log(serial: etree._Element) -> str:
+    log = serial.find("log")
+    return log.get("file", "") if log is not None else ""
 
 
 def _kib(element: etree._Element | None) -> int:

@@ -14,6 +14,7 @@ import libvirt_qemu
 
 from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.subscriptions import Handle
+from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import GuestError, QubesManagerError
 from qubes_manager.core.text import one_line
 
@@ -43,10 +44,10 @@ exec su -s /bin/sh "$u" -c "cd; $c"
 class GuestAgent:
     """The agent of one running domain."""
 
-    def __init__(self, connection: LibvirtConnection, uuid: str, name: str) -> None:
+    def __init__(self, connection: LibvirtConnection, domain: Domain) -> None:
         self._connection = connection
-        self._uuid = uuid
-        self._name = name
+        self._uuid = domain.key.uuid
+        self._name = domain.name
 
     async def command(self, execute: str, **arguments: object) -> Any:
         """Send one command and return what it answers; raises GuestError."""

@@ -23,27 +23,36 @@ def tag(name: str) -> str:
     return f"{{{NAMESPACE}}}{name}"
 
 
-def read_into(domain: etree._Element) -> dict[str, object]:
-    """Return the DomainConfig fields that our metadata sets; empty for a domain without it."""
-    ours = domain.find(f"metadata/{tag('domain')}")
+_DOMAIN, _TAG, _FEATURE, _VOLUME = map(tag, ("domain", "tag", "feature", "volume"))
+
+
+def read_from(element: etree._Element | None) -> dict[str, object]:
+    """Return the DomainConfig fields that <metadata> sets; empty for a domain without ours."""
+    ours = next((child for child in element if child.tag == _DOMAIN), None) if element is not None else None
     if ours is None:
         return {}
+    texts: dict[str, str] = {}
+    tags, features, volumes = [], [], []
+    for child in ours:
+        text = (child.text or "").strip()
+        if child.tag == _TAG:
+            tags.append(text)
+        elif child.tag == _FEATURE:
+            features.append((child.get("name", ""), child.text or ""))
+        elif child.tag == _VOLUME:
+            volumes.append(OwnVolume(child.get("role", ""), child.get("pool", ""), text))
+        else:
+            texts[child.tag] = text
     return {
-        "klass": _CLASSES.get(_text(ours, "class"), DomainClass.STANDALONE),
-        "label": LABELS.get(_text(ours, "label")),
-        "template": _text(ours, "template"),
-        "default_dispvm": _text(ours, "default_dispvm"),
-        "include_in_backups": _text(ours, "include_in_backups") != "False",
-        "tags": frozenset(e.text.strip() for e in ours.iterfind(tag("tag")) if e.text and e.text.strip()),
-        "features": tuple(sorted((e.get("name", ""), e.text or "") for e in ours.iterfind(tag("feature")))),
-        "volumes": tuple(
-            OwnVolume(e.get("role", ""), e.get("pool", ""), e.text or "") for e in ours.iterfind(tag("volume"))
-        ),
+        "klass": _CLASSES.get(texts.get(tag("class"), ""), DomainClass.STANDALONE),
+        "label": LABELS.get(texts.get(tag("label"), "")),
+        "template": texts.get(tag("template"), ""),
+        "default_dispvm": texts.get(tag("default_dispvm"), ""),
+        "include_in_backups": texts.get(tag("include_in_backups")) != "False",
+        "tags": frozenset(filter(None, tags)),
+        "features": tuple(sorted(features)),
+        "volumes": tuple(volumes),
     }
-
-
-def _text(parent: etree._Element, name: str) -> str:
-    return (parent.findtext(tag(name)) or "").strip()
 
 
 class MetadataEdit:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qubes_manager.backend import storage
 from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.domain_actions import define, domain_type
+from qubes_manager.backend.domain_actions import DomainActions, define, domain_type
 from qubes_manager.backend.images import Image, file_digest, inspect_image, require_system
 from qubes_manager.backend.new_domain import DiskSpec, NewDomain
 from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainConfig, DomainKey, OwnVolume
@@ -24,6 +24,7 @@ from qubes_manager.services.store import DomainStore
 _DIGESTS = {64: "sha256", 128: "sha512"}
 # A new disk to install into; it takes only what is written to it.
 INSTALL_SIZE = 20 << 30
+DEFAULT_MEMORY, DEFAULT_VCPUS = 2048, 2
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,8 +38,8 @@ class CreationRequest:
     image: Path | None = None
     move: bool = False
     checksum: str = ""
-    memory: int = 2048
-    vcpus: int = 2
+    memory: int = DEFAULT_MEMORY
+    vcpus: int = DEFAULT_VCPUS
     netvm: str = "user"
     klass: DomainClass = DomainClass.STANDALONE
     install_size: int = INSTALL_SIZE
@@ -184,7 +185,7 @@ class Creation:
             raise NotFound("the domain does not exist any more")
         refuse_removal(domain, self._store.of_host(key.connection))
         with self._store.activity(key, Activity.REMOVING):
-            await self._hosts.actions(domain).undefine()
+            await DomainActions(self._hosts.connection(key.connection), domain).undefine()
             for volume in domain.config.volumes if domain.config else ():
                 await storage.delete_volume(self._hosts.connection(key.connection), volume.pool, volume.name)
             await self._hosts.refresh(key)
@@ -215,3 +216,8 @@ def console_log_path(uri: str, name: str) -> str:
     with contextlib.suppress(OSError):
         paths.qemu_logs.mkdir(parents=True, exist_ok=True)
     return str(paths.qemu_logs / f"{name}-console.log")
+
+
+def netvm_users(domain: Domain, others: list[Domain]) -> list[str]:
+    """The names of running domains whose network goes through *domain*."""
+    return [d.name for d in others if d.config and d.config.netvm == domain.name and d.state.is_active]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.backend import storage
-from qubes_manager.backend.domain_actions import define, domain_type
+from qubes_manager.backend.domain_actions import DomainActions, define, domain_type
 from qubes_manager.backend.new_domain import NewDomain
 from qubes_manager.backend.tiny_guest import TinyGuest, build_tiny_guest
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
@@ -86,7 +86,7 @@ class Demo:
         connection = self._hosts.connection(uri)
         for domain in self.domains(uri):
             if domain.state.is_active:
-                await self._hosts.actions(domain).kill()
+                await DomainActions(connection, domain).kill()
                 await self._hosts.refresh(domain.key)
             await self._creation.remove(domain.key)
             names.append(domain.name)

@@ -22,6 +22,8 @@ COALESCE_SECONDS = 0.05
 _BULK = 32
 _DETAIL_WORKERS = 3
 _DETAIL_BATCH = 40
+# Seconds that a batch may hold its thread, so that others get their turn.
+_DETAIL_TURN = 0.1
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 
 
@@ -38,11 +40,11 @@ class HostWatcher:
         self._retry = asyncio.Event()
 
     async def load(self, *, details: bool) -> None:
-        """Connect and read everything once."""
-        await self.connection.open()
+        """Read everything once, over a connection that is open."""
         await self._resync()
         if details:
-            await self._load_details()
+            pending, self._pending = list(self._pending), {}
+            self._apply_configs(await read_configs(self.connection, pending))
 
     async def run(self) -> None:
         """Stay connected until cancelled; a lost connection is tried again, with growing pauses."""
@@ -188,7 +190,7 @@ class HostWatcher:
 
     async def _load_details(self) -> None:
         while batch := self._take_batch():
-            configs = await read_configs(self.connection, batch)
+            configs = await read_configs(self.connection, batch, _DETAIL_TURN)
             self._want_details(uuid for uuid in batch if uuid not in configs)
             self._apply_configs(configs)
 

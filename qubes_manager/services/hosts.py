@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from qubes_manager.backend.connection import LibvirtConnection
-from qubes_manager.backend.domain_actions import DomainActions
-from qubes_manager.backend.guest_agent import GuestAgent
-from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.backend.connection import LibvirtConnection, Opener
+from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound
-from qubes_manager.services.host_watcher import HostWatcher
 from qubes_manager.services.store import DomainStore
 
-DEFAULT_URI = "qemu:///session"
+if TYPE_CHECKING:
+    from qubes_manager.services.host_watcher import HostWatcher
 
 
 class Hosts:
@@ -32,13 +31,27 @@ class Hosts:
         """The connections, in the order in which they were added."""
         return list(self._watchers)
 
-    async def load(self, uri: str, *, details: bool = True) -> None:
-        """Connect and read all domains once; raises HostUnreachable, TimedOut. For commands."""
-        await self._add(uri).load(details=details)
+    async def load(self, uri: str, *, details: bool = True, opener: Opener | None = None) -> None:
+        """Connect and read all domains once; raises HostUnreachable, TimedOut. For commands.
+
+        *opener* is a connection that is on its way already (start_opening).
+        """
+        connection = LibvirtConnection(uri, watch=self._watch, **({"opener": opener} if opener else {}))
+        opening = asyncio.create_task(connection.open())
+        await asyncio.sleep(0)
+        # The connection opens in a thread: a command's start is shorter by the time this import takes.
+        from qubes_manager.services.host_watcher import HostWatcher
+
+        await opening
+        self._watchers[uri] = watcher = HostWatcher(connection, self.store)
+        await watcher.load(details=details)
 
     def follow(self, uri: str) -> None:
         """Connect and stay connected, in the background. For the window."""
-        watcher = self._add(uri)
+        from qubes_manager.services.host_watcher import HostWatcher
+
+        watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch), self.store)
+        self._watchers[uri] = watcher
         self._tasks.append(asyncio.get_running_loop().create_task(watcher.run()))
 
     def retry(self, uri: str) -> None:
@@ -62,14 +75,6 @@ class Hosts:
             raise NotFound(f"not connected to {uri}")
         return self._watchers[uri].connection
 
-    def actions(self, domain: Domain) -> DomainActions:
-        """Return what can be done to a domain."""
-        return DomainActions(self.connection(domain.key.connection), domain.key.uuid, domain.name)
-
-    def agent(self, domain: Domain) -> GuestAgent:
-        """Return the agent of a running domain."""
-        return GuestAgent(self.connection(domain.key.connection), domain.key.uuid, domain.name)
-
     async def refresh(self, key: DomainKey) -> None:
         """Read one domain again, XML included; for a change that libvirt may have no event for."""
         if watcher := self._watchers.get(key.connection):
@@ -81,8 +86,3 @@ class Hosts:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(watcher.connection.close() for watcher in self._watchers.values()))
-
-    def _add(self, uri: str) -> HostWatcher:
-        watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch), self.store)
-        self._watchers[uri] = watcher
-        return watcher

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from qubes_manager.backend.domain_actions import DomainActions
 from qubes_manager.core.domain import Activity, Domain, DomainKey, DomainState
 from qubes_manager.core.errors import HostUnreachable, NotFound, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
@@ -32,10 +33,13 @@ class Lifecycle:
             raise NotFound("the domain does not exist any more")
         return domain
 
+    def _actions(self, domain: Domain) -> DomainActions:
+        return DomainActions(self._hosts.connection(domain.key.connection), domain)
+
     async def start(self, key: DomainKey) -> None:
         """Start a halted domain, or let a paused one go on."""
         domain = self._domain(key)
-        actions = self._hosts.actions(domain)
+        actions = self._actions(domain)
         if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
             await actions.resume()
             return
@@ -45,16 +49,16 @@ class Lifecycle:
 
     async def pause(self, key: DomainKey) -> None:
         """Stop the domain's CPUs."""
-        await self._hosts.actions(self._domain(key)).pause()
+        await self._actions(self._domain(key)).pause()
 
     async def suspend(self, key: DomainKey) -> None:
         """Ask the guest to suspend to RAM."""
-        await self._hosts.actions(self._domain(key)).suspend()
+        await self._actions(self._domain(key)).suspend()
 
     async def kill(self, key: DomainKey) -> None:
         """End the domain at once; what it had not saved is lost."""
         with self._store.activity(key, Activity.KILLING):
-            await self._hosts.actions(self._domain(key)).kill()
+            await self._actions(self._domain(key)).kill()
             await self._hosts.refresh(key)
 
     async def shutdown(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
@@ -64,7 +68,7 @@ class Lifecycle:
 
     async def request_shutdown(self, key: DomainKey) -> None:
         """Ask the guest to shut down, without waiting for it."""
-        await self._hosts.actions(self._domain(key)).request_shutdown()
+        await self._actions(self._domain(key)).request_shutdown()
 
     async def wait_halted(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Wait until a domain that was asked to shut down has done so; raises ShutdownTimedOut."""
@@ -82,13 +86,13 @@ class Lifecycle:
         """Shut the domain down and start it again, so that it comes up with its present configuration."""
         with self._store.activity(key, Activity.RESTARTING):
             await self._shut_down(key, timeout)
-            await self._hosts.actions(self._domain(key)).start()
+            await self._actions(self._domain(key)).start()
             await self._hosts.refresh(key)
 
     async def _shut_down(self, key: DomainKey, timeout: float) -> None:
         domain = self._domain(key)
         with self._hosts.connection(key.connection).listen() as events:
-            await self._hosts.actions(domain).request_shutdown()
+            await self._actions(domain).request_shutdown()
             await self._wait_stopped(domain, events, timeout)
         await self._hosts.refresh(key)
 

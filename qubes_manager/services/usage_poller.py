@@ -96,19 +96,24 @@ class UsagePoller:
 
     async def _read_slow(self, domain: Domain) -> None:
         self._slow_at[domain.key] = (time.monotonic(), bool(domain.agent))
-        connection, uuid = self._hosts.connection(domain.key.connection), domain.key.uuid
-        targets = [disk.target for disk in domain.config.disks if disk.source] if domain.config else []
-        use = await read_disk_use(connection, uuid, targets) if targets else None
-        addresses = await read_addresses(connection, uuid) if domain.state.is_active and domain.agent else ()
-        if newest := self._store.get(domain.key):
-            usage = replace(
-                newest.usage,
-                addresses=addresses,
-                disk_allocation=use.allocation if use else None,
-                disk_capacity=use.capacity if use else None,
-            )
-            self._store.put([replace(newest, usage=usage)])
+        await read_slow_figures(self._hosts, self._store, domain, addresses=bool(domain.agent))
 
     def _forget_old(self) -> None:
         for key in [key for key in self._last if key not in self._visible]:
             del self._last[key]
+
+
+async def read_slow_figures(hosts: Hosts, store: DomainStore, domain: Domain, *, addresses: bool) -> None:
+    """Read a domain's disk sizes, and its addresses when asked and when it runs, into the store."""
+    connection, uuid = hosts.connection(domain.key.connection), domain.key.uuid
+    targets = [disk.target for disk in domain.config.disks if disk.source] if domain.config else []
+    use = await read_disk_use(connection, uuid, targets) if targets else None
+    found = await read_addresses(connection, uuid) if addresses and domain.state.is_active else ()
+    if newest := store.get(domain.key):
+        usage = replace(
+            newest.usage,
+            addresses=found,
+            disk_allocation=use.allocation if use else None,
+            disk_capacity=use.capacity if use else None,
+        )
+        store.put([replace(newest, usage=usage)])

@@ -1,0 +1,144 @@
+"""What qvm-ls does once its options are read and the connections are on their way."""
+
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.options import DONE
+from qubes_manager.core.domain import Domain, DomainState
+from qubes_manager.core.errors import BadInput
+from qubes_manager.services.listing import COLUMNS, FORMATS, align, as_tree, cells, find_columns
+from qubes_manager.services.property_table import find_property
+
+_YES = {"y", "yes"}
+_USAGE_FIELDS = {"DISK", "ROOT-CURR", "ROOT-MAX", "ROOT-USED", "ROOT-%", "IP"}
+Test = Callable[[Domain], bool]
+
+
+def show_formats() -> int:
+    """Print the formats."""
+    print("\n".join(f"{name:9}{fields.lower()}" for name, fields in FORMATS.items()))
+    return DONE
+
+
+def show_columns() -> int:
+    """Print the columns."""
+    print("\n".join(f"{column.name:12}{column.about}" for column in COLUMNS.values()))
+    return DONE
+
+
+def list_domains(options: Namespace, openers: Mapping[str, Any]) -> int:
+    """Print the table that the options ask for; returns the exit code."""
+    names = (options.fields or FORMATS[options.format]).split(",")
+
+    async def job(session: Session) -> int:
+        tests = _tests(options)
+        find_columns([options.sort])
+        domains = [session.find(name) for name in options.VMNAME] or session.domains
+        for name in options.exclude:
+            session.find(name)
+        domains = [d for d in domains if d.name not in options.exclude and all(test(d) for test in tests)]
+        if _USAGE_FIELDS & {name.upper() for name in (*names, options.sort)}:
+            domains = await _with_usage(session, domains)
+        _print(_sorted(domains, options), names, options)
+        return DONE
+
+    return run(options, job, openers=openers)
+
+
+def _tests(options: Namespace) -> list[Test]:
+    """The filters that the options ask for; a domain must pass all."""
+    tests: list[Test] = []
+    states = {DomainState(name.capitalize()) for name in ("running", "paused", "halted") if getattr(options, name)}
+    if states:
+        tests.append(lambda d: d.state in states)
+    wanted = {name: set(getattr(options, name)) for name in ("class", "label", "tags", "exclude_tags")}
+    if wanted["class"]:
+        tests.append(lambda d: d.klass in wanted["class"])
+    if wanted["label"]:
+        tests.append(lambda d: bool(d.label and d.label.name in wanted["label"]))
+    if wanted["tags"]:
+        tests.append(lambda d: bool(d.config and d.config.tags & wanted["tags"]))
+    if wanted["exclude_tags"]:
+        tests.append(lambda d: not (d.config and d.config.tags & wanted["exclude_tags"]))
+    if options.template_source:
+        tests.append(lambda d: bool(d.config and d.config.template in options.template_source))
+    if options.netvm_is:
+        tests.append(lambda d: bool(d.config and (d.config.netvm or "none") in options.netvm_is))
+    for name in ("internal", "servicevm"):
+        if (answer := getattr(options, name)) != "both":
+            tests.append(_feature_test(name, answer in _YES))
+    if options.pending_update:
+        tests.append(_feature_test("updates-available", True))
+    tests += [_pair_test(text, "features", _feature) for text in options.features]
+    tests += [_pair_test(text, "prefs", _pref) for text in options.prefs]
+    return tests
+
+
+def _feature(domain: Domain, name: str) -> str:
+    return dict(domain.config.features).get(name, "") if domain.config else ""
+
+
+def _pref(domain: Domain, name: str) -> str:
+    return find_property(name).read(domain, domain.config) if domain.config else ""
+
+
+def _feature_test(name: str, wanted: bool) -> Test:
+    return lambda d: (_feature(d, name) not in ("", "0", "False")) is wanted
+
+
+def _pair_test(text: str, option: str, read: Callable[[Domain, str], str]) -> Test:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadInput(option, text, "use NAME=VALUE")
+    if read is _pref:
+        find_property(name)
+    return lambda d: read(d, name) == value
+
+
+async def _with_usage(session: Session, domains: Sequence[Domain]) -> list[Domain]:
+    from qubes_manager.services.usage_poller import read_slow_figures
+
+    for domain in domains:
+        if not domain.is_host:
+            await read_slow_figures(session.hosts, session.store, domain, addresses=True)
+    return [session.fresh(domain) for domain in domains]
+
+
+def _sorted(domains: Sequence[Domain], options: Namespace) -> list[Domain]:
+    columns = find_columns([options.sort])
+
+    def key(domain: Domain) -> tuple[bool, str]:
+        text = cells(domain, columns)[0]
+        first = not domain.is_host if options.sort.upper() == "NAME" and not options.reverse else False
+        return first, text.casefold() if options.ignore_case else text
+
+    return sorted(domains, key=key, reverse=options.reverse)
+
+
+def _print(domains: Sequence[Domain], names: Sequence[str], options: Namespace) -> None:
+    if options.raw_list:
+        print("\n".join(domain.name for domain in domains))
+        return
+    columns = find_columns(names)
+    ordered = _tree(domains) if options.tree else [(0, domain) for domain in domains]
+    rows = []
+    for depth, domain in ordered:
+        row = cells(domain, columns)
+        if depth and "NAME" in (heads := [column.name for column in columns]):
+            row[heads.index("NAME")] = "  " * depth + "└─" + domain.name
+        rows.append(row)
+    if options.raw_data:
+        print("\n".join("|".join(row) for row in rows))
+    else:
+        print(align([column.name for column in columns], rows))
+
+
+def _tree(domains: Sequence[Domain]) -> list[tuple[int, Domain]]:
+    children: dict[str, list[Domain]] = defaultdict(list)
+    for domain in domains:
+        if domain.config and domain.config.netvm:
+            children[domain.config.netvm].append(domain)
+    return as_tree(domains, children)

@@ -1,0 +1,34 @@
+"""The options that all qvm-* commands share. Imports next to nothing: see qvm_ls."""
+
+import argparse
+import os
+
+from qubes_manager import __version__
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+DEFAULT_URI = "qemu:///session"
+
+
+def new_parser(name: str, about: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that every command has."""
+    parser = argparse.ArgumentParser(prog=name, description=about)
+    parser.add_argument("--verbose", "-v", action="count", default=0, help="say more; twice, say all")
+    parser.add_argument("--quiet", "-q", action="count", default=0, help="say less")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--connect", "-c", metavar="URI", action="append", help="libvirt to talk to; may repeat ($QUBES_MANAGER_URI)"
+    )
+    return parser
+
+
+def add_domains(parser: argparse.ArgumentParser) -> None:
+    """Add VMNAME…, --all and --exclude."""
+    parser.add_argument("--all", action="store_true", dest="all_domains", help="all domains but dom0")
+    parser.add_argument("--exclude", action="append", default=[], metavar="VMNAME", help="leave out of --all")
+    parser.add_argument("VMNAME", nargs="*", help="domains, by name")
+
+
+def wanted_uris(options: argparse.Namespace) -> list[str]:
+    """The connections that --connect or the environment names, else the user's own."""
+    named = options.connect or os.environ.get("QUBES_MANAGER_URI", "").split()
+    return list(dict.fromkeys(named)) or [DEFAULT_URI]

@@ -1,0 +1,44 @@
+"""qvm-features: show and set a domain's features."""
+
+from collections.abc import Sequence
+
+from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.options import DONE, FAILED, new_parser
+from qubes_manager.services.listing import align
+from qubes_manager.services.properties import Properties
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = new_parser("qvm-features", "Show and set a domain's features.")
+    parser.add_argument("VMNAME", help="the domain")
+    parser.add_argument("FEATURE", nargs="?", help="the feature; without it all are shown")
+    parser.add_argument("VALUE", nargs="?", help="what to set it to")
+    parser.add_argument("--unset", "--default", "--delete", "-D", dest="unset", action="store_true", help="remove it")
+    options = parser.parse_args(argv)
+    if options.unset and (options.FEATURE is None or options.VALUE is not None):
+        parser.error("--unset takes one FEATURE and no VALUE")
+
+    async def job(session: Session) -> int:
+        domain = session.find(options.VMNAME)
+        await session.hosts.refresh(domain.key)
+        config = session.fresh(domain).config
+        features = dict(config.features) if config else {}
+        if options.unset:
+            features.pop(options.FEATURE, None)
+        elif options.VALUE is not None:
+            features[options.FEATURE] = options.VALUE
+        elif options.FEATURE is not None:
+            if options.FEATURE not in features:
+                return FAILED
+            print(features[options.FEATURE])
+            return DONE
+        else:
+            if features:
+                head, *rows = sorted(features.items())
+                print(align(head, rows))
+            return DONE
+        await Properties(session.hosts, session.store).set_features(domain.key, features)
+        return DONE
+
+    return run(options, job, details=False)

@@ -1,0 +1,45 @@
+"""qvm-remove: remove domains with all that is theirs."""
+
+import sys
+from collections.abc import Sequence
+
+from qubes_manager.cli.command import Session, chosen, for_each, run
+from qubes_manager.cli.options import FAILED, add_domains, new_parser
+from qubes_manager.core.domain import Domain
+from qubes_manager.services.creation import Creation, refuse_removal
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = new_parser("qvm-remove", "Remove domains, with the volumes that were made for them.")
+    add_domains(parser)
+    parser.add_argument("--force", "-f", action="store_true", help="do not ask")
+    options = parser.parse_args(argv)
+
+    async def job(session: Session) -> int:
+        domains = chosen(parser, options, session)
+        for domain in domains:
+            refuse_removal(domain, session.store.of_host(domain.key.connection))
+        creation = Creation(session.hosts, session.store)
+        if not options.force and not await _agreed(creation, domains):
+            return FAILED
+
+        async def act(domain: Domain) -> None:
+            await creation.remove(domain.key)
+
+        return await for_each(domains, act, options.verbose)
+
+    return run(options, job)
+
+
+async def _agreed(creation: Creation, domains: Sequence[Domain]) -> bool:
+    for domain in domains:
+        print(f"Delete “{domain.name}”? {await creation.describe_loss(domain)}", file=sys.stderr)
+    try:
+        answer = input("This cannot be undone. Delete? [y/N] ")  # noqa: ASYNC250 - nothing else runs
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was removed", file=sys.stderr)
+    return False

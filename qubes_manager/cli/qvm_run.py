@@ -1,0 +1,178 @@
+"""qvm-run: run a command in domains."""
+
+import codecs
+import os
+import shlex
+import subprocess
+import sys
+from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+from qubes_manager.cli.command import Session, complain, run
+from qubes_manager.cli.options import DONE, FAILED, new_parser
+from qubes_manager.core.domain import Domain
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.text import strip_escapes
+from qubes_manager.services.guest_commands import GuestCommands
+from qubes_manager.services.lifecycle import Lifecycle
+
+# The eight colours of a terminal that are nearest to the labels.
+_COLOURS = {"red": 31, "orange": 33, "yellow": 33, "green": 32, "gray": 37, "blue": 34, "purple": 35, "black": 30}
+
+
+def _parser() -> ArgumentParser:
+    parser = new_parser("qvm-run", "Run a command in domains, through their guest agents.")
+    parser.add_argument("--user", "-u", default="", metavar="USER", help="as whom (default: user, where there is one)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--autostart", "--auto", "-a", action="store_true", default=True, help="start a halted domain")
+    start.add_argument("--no-autostart", "--no-auto", "-n", action="store_false", dest="autostart")
+    parser.add_argument("--pass-io", "-p", action="store_true", help="connect stdin, stdout and stderr")
+    parser.add_argument("--localcmd", metavar="COMMAND", help="with --pass-io: connect this local command instead")
+    parser.add_argument("--gui", action="store_true", help="accepted; windows need no option")
+    parser.add_argument("--no-gui", "--nogui", action="store_true", help="accepted")
+    for stream in ("output", "stderr"):
+        group = parser.add_mutually_exclusive_group()
+        names = [f"--{colour}-{stream}" for colour in ("colour", "color")]
+        group.add_argument(*names, dest=f"colour_{stream}", type=int, metavar="COLOUR", help="number of an ANSI colour")
+        none = [name.replace("--", "--no-", 1) for name in names]
+        group.add_argument(*none, dest=f"colour_{stream}", action="store_const", const=0)
+    parser.add_argument("--filter-escape-chars", action=BooleanOptionalAction, default=None, help="strip escapes")
+    parser.add_argument("--service", action="store_true", help="not offered: there are no services yet")
+    parser.add_argument("--no-shell", action="store_true", help="COMMAND and ARG are words, not a shell line")
+    parser.add_argument("--dispvm", nargs="?", const=True, metavar="BASE", help="not yet")
+    parser.add_argument("--all", action="store_true", dest="all_domains", help="in all running domains")
+    parser.add_argument("--exclude", action="append", default=[], metavar="VMNAME", help="leave out of --all")
+    parser.add_argument("words", nargs=REMAINDER, metavar="[VMNAME] COMMAND [ARG …]")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    for name in ("service", "dispvm"):
+        if getattr(options, name):
+            parser.error(f"--{name} is not offered yet")
+    if options.localcmd and not options.pass_io:
+        parser.error("--localcmd goes with --pass-io")
+    names = [] if options.all_domains else words[:1]
+    command = words[len(names) :]
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command or (not names and not options.all_domains):
+        parser.error("name a domain and a command")
+    line = shlex.join(command) if options.no_shell else " ".join(command)
+
+    async def job(session: Session) -> int:
+        if options.all_domains:
+            for name in options.exclude:
+                session.find(name)
+            left_out = options.exclude
+            domains = [d for d in session.domains if not d.is_host and d.state.is_active and d.name not in left_out]
+        else:
+            domains = [session.find(name) for name in names]
+        return await _run_in(session, domains, line, options)
+
+    return run(options, job)
+
+
+async def _run_in(session: Session, domains: Sequence[Domain], line: str, options: Namespace) -> int:
+    """Run the command in one domain after the other; returns the highest exit code."""
+    commands = GuestCommands(session.hosts, session.store, Lifecycle(session.hosts, session.store))
+    data = b"" if not options.pass_io or options.localcmd or sys.stdin is None else _standard_input()
+    highest = DONE
+    for domain in domains:
+        local = _LocalCommand(options.localcmd) if options.localcmd else None
+        out, err = _sinks(domain, options, local)
+        try:
+            code = await commands.run(
+                domain.key, line, user=options.user, data=data, out=out, err=err, autostart=options.autostart
+            )
+        except QubesManagerError as error:
+            complain(error, options.verbose)
+            code = FAILED
+        finally:
+            for sink in (out, err):
+                if sink:
+                    sink.finish()
+        highest = max(highest, code)
+    return highest
+
+
+def _standard_input() -> bytes:
+    """All of standard input; nothing from a terminal, since the guest's agent takes it only as a whole."""
+    return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+
+
+class _Sink:
+    """Writes a guest's output to one of our streams, made safe for a terminal where need be."""
+
+    def __init__(self, stream: BinaryIO, *, strip: bool, colour: int, on_finish: Callable[[], None]) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace") if strip else None
+        self._colour = colour
+        self._rest = ""
+        self._on_finish = on_finish
+
+    def __call__(self, data: bytes) -> None:
+        if self._decoder is None:
+            self._write(data)
+            return
+        # An escape sequence may come in two pieces: only whole lines are stripped and shown.
+        text = self._rest + self._decoder.decode(data)
+        whole, newline, self._rest = text.rpartition("\n")
+        self._write(strip_escapes(whole + newline).encode())
+
+    def finish(self) -> None:
+        if self._rest:
+            self._write(strip_escapes(self._rest).encode())
+            self._rest = ""
+        self._on_finish()
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._colour:
+            data = b"\x1b[0;%dm" % self._colour + data + b"\x1b[0m"
+        self._stream.write(data)
+        self._stream.flush()
+
+
+class _LocalCommand:
+    """A local command whose standard input is the guest's output."""
+
+    def __init__(self, line: str) -> None:
+        self._process = subprocess.Popen(line, shell=True, stdin=subprocess.PIPE)  # noqa: S602 - the user's own line
+
+    @property
+    def stdin(self) -> BinaryIO:
+        assert self._process.stdin is not None
+        return self._process.stdin  # type: ignore[return-value]
+
+    def finish(self) -> None:
+        self.stdin.close()
+        self._process.wait()
+
+
+def _sinks(domain: Domain, options: Namespace, local: _LocalCommand | None) -> tuple[_Sink | None, _Sink | None]:
+    if not options.pass_io:
+        return None, None
+    out_stream = local.stdin if local else sys.stdout.buffer
+    sinks = []
+    for stream, colour, is_local in (
+        (out_stream, options.colour_output, local is not None),
+        (sys.stderr.buffer, options.colour_stderr, False),
+    ):
+        terminal = not is_local and os.isatty(stream.fileno())
+        strip = terminal if options.filter_escape_chars is None else options.filter_escape_chars
+        if colour is None:
+            colour = _COLOURS.get(domain.label.name, 0) if terminal and domain.label else 0
+        finish = local.finish if local and is_local else _nothing
+        sinks.append(_Sink(stream, strip=strip, colour=colour, on_finish=finish))
+    return sinks[0], sinks[1]
+
+
+def _nothing() -> None:
+    return None

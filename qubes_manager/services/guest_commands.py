@@ -1,0 +1,53 @@
+"""Running commands in domains."""
+
+from collections.abc import Callable
+
+from qubes_manager.backend.guest_agent import GuestAgent
+from qubes_manager.core.domain import DomainKey, DomainState
+from qubes_manager.core.errors import GuestError, NotFound, Refused
+from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.lifecycle import Lifecycle
+from qubes_manager.services.store import DomainStore
+
+# Seconds that a guest may take from its start to its agent's first answer.
+STARTUP_TIMEOUT = 45.0
+
+
+class GuestCommands:
+    """Runs commands through the guests' agents."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, lifecycle: Lifecycle) -> None:
+        self._hosts = hosts
+        self._store = store
+        self._lifecycle = lifecycle
+
+    async def run(
+        self,
+        key: DomainKey,
+        command: str,
+        *,
+        user: str = "",
+        data: bytes = b"",
+        out: Callable[[bytes], None] | None = None,
+        err: Callable[[bytes], None] | None = None,
+        autostart: bool = True,
+        startup_timeout: float = STARTUP_TIMEOUT,
+    ) -> int:
+        """Run a shell command and return its exit code; a halted domain is started first when *autostart*.
+
+        Raises Refused, GuestError, NotFound.
+        """
+        domain = self._store.get(key)
+        if domain is None:
+            raise NotFound("the domain does not exist any more")
+        if domain.is_host:
+            raise Refused("dom0 is this machine: run the command in a terminal")
+        if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED) and not autostart:
+            raise Refused(f"“{domain.name}” is paused")
+        if not domain.state.is_active or domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
+            if not autostart:
+                raise GuestError(f"“{domain.name}” is not running")
+            await self._lifecycle.start(key)
+        agent = GuestAgent(self._hosts.connection(key.connection), domain)
+        await agent.wait(startup_timeout)
+        return await agent.run(command, user=user, data=data, out=out, err=err)
