@@ -56,28 +56,29 @@ def read_from(element: etree._Element | None) -> dict[str, object]:
 
 
 class MetadataEdit:
-    """An edit of our element; ``xml()`` gives the result for virDomainSetMetadata."""
+    """An edit of our element; ``xml()`` gives the result for virDomainSetMetadata.
+
+    libvirt takes our namespace off the elements that it hands out by virDomainGetMetadata and puts it on those
+    that it is given, so the names here are plain. Elements of other namespaces keep theirs.
+    """
 
     def __init__(self, existing: str | None) -> None:
-        if existing:
-            self._root = parse(existing)
-        else:
-            self._root = etree.Element(tag("domain"), nsmap={PREFIX: NAMESPACE})
+        self._root = parse(existing) if existing else etree.Element("domain")
 
     def set_text(self, name: str, value: str | None) -> None:
         """Set the element *name*; None takes it away."""
-        found = self._root.find(tag(name))
+        found = self._root.find(name)
         if value is None:
             if found is not None:
                 self._root.remove(found)
             return
         if found is None:
-            found = etree.SubElement(self._root, tag(name))
+            found = etree.SubElement(self._root, name)
         found.text = value
 
     def adopt(self) -> None:
         """Give a class to a domain that this program did not make."""
-        if self._root.find(tag("class")) is None:
+        if self._root.find("class") is None:
             self.set_text("class", DomainClass.STANDALONE.value)
 
     def set_tags(self, tags: Iterable[str]) -> None:
@@ -93,17 +94,24 @@ class MetadataEdit:
         self._replace("volume", [({"role": v.role, "pool": v.pool}, v.name) for v in volumes])
 
     def xml(self) -> str:
-        """The element as text."""
+        """The element as text, for virDomainSetMetadata."""
         return etree.tostring(self._root, encoding="unicode")
 
+    def namespaced(self) -> etree._Element:
+        """The element in our namespace, for a domain's XML."""
+        root = etree.Element(_DOMAIN, nsmap={PREFIX: NAMESPACE})
+        for child in self._root:
+            etree.SubElement(root, tag(str(child.tag)), dict(child.attrib)).text = child.text
+        return root
+
     def _replace(self, name: str, elements: list[tuple[dict[str, str], str]]) -> None:
-        for old in self._root.findall(tag(name)):
+        for old in self._root.findall(name):
             self._root.remove(old)
         for attributes, text in elements:
-            etree.SubElement(self._root, tag(name), attributes).text = text
+            etree.SubElement(self._root, name, attributes).text = text
 
 
-def for_new_domain(config: DomainConfig) -> str:
+def for_new_domain(config: DomainConfig) -> etree._Element:
     """Our element for a domain that is about to be defined."""
     edit = MetadataEdit(None)
     edit.set_text("label", config.label.name if config.label else None)
@@ -112,4 +120,4 @@ def for_new_domain(config: DomainConfig) -> str:
     edit.set_tags(config.tags)
     edit.set_features(dict(config.features))
     edit.set_volumes(config.volumes)
-    return edit.xml()
+    return edit.namespaced()

@@ -7,8 +7,8 @@ from lxml import etree
 from qubes_manager.backend import metadata
 from qubes_manager.core.domain import DomainConfig
 
-# Hot-plugged PCI devices need free root ports on q35, and libvirt keeps only one spare.
-_SPARE_PORTS = 4
+# On q35 every PCI device takes a root port, and so does each hot-plugged one; libvirt alone keeps one spare.
+_ROOT_PORTS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class NewDomain:
         _text(root, "name", self.name)
         if self.config.notes:
             _text(root, "description", self.config.notes)
-        etree.SubElement(root, "metadata").append(metadata.parse(metadata.for_new_domain(self.config)))
+        etree.SubElement(root, "metadata").append(metadata.for_new_domain(self.config))
         _text(root, "memory", str(self.memory), unit="MiB")
         _text(root, "vcpu", str(self.vcpus))
         self._add_system(root)
@@ -93,7 +93,7 @@ class NewDomain:
         etree.SubElement(devices, "controller", type="usb", model="qemu-xhci")
         etree.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
         etree.SubElement(devices, "controller", type="pci", model="pcie-root")
-        for _ in range(_SPARE_PORTS):
+        for _ in range(_ROOT_PORTS):
             etree.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
     def _add_interface(self, devices: etree._Element) -> None:

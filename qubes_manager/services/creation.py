@@ -18,6 +18,7 @@ from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Ref
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.sizes import format_size
+from qubes_manager.core.values import check_word
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
@@ -54,6 +55,8 @@ class CreationRequest:
             raise BadInput("class", self.klass, f"only {DomainClass.STANDALONE} can be made so far")
         if self.image is None:
             raise BadInput("image", "", "name a disk image or an ISO to make the domain from")
+        if self.netvm:
+            check_word(self.netvm, "netvm")
         if not 64 <= self.memory <= 1 << 24:
             raise BadInput("memory", str(self.memory), "give 64 MiB or more")
         if not 1 <= self.vcpus <= 512:

@@ -53,14 +53,16 @@ class Demo:
         guest = await asyncio.to_thread(build_tiny_guest, cache_folder(), report)
         return [await self.create_one(uri, guest, name, DEMO_LABELS[name]) for name in missing]
 
-    async def create_one(self, uri: str, guest: TinyGuest, name: str, label: str) -> DomainKey:
+    async def create_one(
+        self, uri: str, guest: TinyGuest, name: str, label: str, tags: frozenset[str] = frozenset({DEMO_TAG})
+    ) -> DomainKey:
         """Make one domain that boots the tiny guest."""
         connection = self._hosts.connection(uri)
         await storage.ensure_pool(connection)
         kernel, initrd = [await self._boot_file(uri, guest, path) for path in (guest.kernel, guest.initrd)]
         new = NewDomain(
             name=name,
-            config=DomainConfig(label=LABELS[label], tags=frozenset({DEMO_TAG}), notes="A small demo guest."),
+            config=DomainConfig(label=LABELS[label], tags=tags, notes="A small demo guest."),
             memory=_MEMORY_MIB,
             vcpus=1,
             virt_type=await domain_type(connection),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from qubes_manager.backend.guest_agent import GuestAgent
 from qubes_manager.core.domain import DomainKey, DomainState
-from qubes_manager.core.errors import GuestError, NotFound, Refused
+from qubes_manager.core.errors import NotFound, Refused
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.store import DomainStore
@@ -42,11 +42,10 @@ class GuestCommands:
             raise NotFound("the domain does not exist any more")
         if domain.is_host:
             raise Refused("dom0 is this machine: run the command in a terminal")
-        if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED) and not autostart:
-            raise Refused(f"“{domain.name}” is paused")
-        if not domain.state.is_active or domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
+        standing = domain.state in (DomainState.PAUSED, DomainState.SUSPENDED)
+        if standing or not domain.state.is_active:
             if not autostart:
-                raise GuestError(f"“{domain.name}” is not running")
+                raise Refused(f"“{domain.name}” is {'paused' if standing else 'not running'}")
             await self._lifecycle.start(key)
         agent = GuestAgent(self._hosts.connection(key.connection), domain)
         await agent.wait(startup_timeout)

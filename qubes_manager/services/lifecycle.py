@@ -42,6 +42,7 @@ class Lifecycle:
         actions = self._actions(domain)
         if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
             await actions.resume()
+            await self._hosts.refresh(key)
             return
         with self._store.activity(key, Activity.STARTING):
             await actions.start()
@@ -50,6 +51,7 @@ class Lifecycle:
     async def pause(self, key: DomainKey) -> None:
         """Stop the domain's CPUs."""
         await self._actions(self._domain(key)).pause()
+        await self._hosts.refresh(key)
 
     async def suspend(self, key: DomainKey) -> None:
         """Ask the guest to suspend to RAM."""

@@ -1,0 +1,60 @@
+"""The program's entry point: the window, or ``setup``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qubes_manager.cli.options import new_parser, wanted_uris
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the manager; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["setup"]:
+        from qubes_manager.cli.setup import main as setup
+
+        return setup(words[1:])
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.private_libvirtd:
+        return _with_private_daemon(options)
+    return _open_window(options, wanted_uris(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser("qubes-manager", "Manage security domains on libvirt. “setup --help” tells of the set-up.")
+    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="save a picture of the window, print it and exit")
+    parser.add_argument("--demo-if-empty", action="store_true", help="make and start the demo domains where none are")
+    parser.add_argument(
+        "--private-libvirtd",
+        type=Path,
+        metavar="FOLDER",
+        help="run a libvirtd of its own, as an unprivileged user, below FOLDER; for root and containers",
+    )
+    return parser
+
+
+def _with_private_daemon(options: argparse.Namespace) -> int:
+    from qubes_manager.services.private_host import private_host
+
+    with private_host(options.private_libvirtd) as uri:
+        print(f"using a private libvirtd: {uri}", flush=True)
+        return _open_window(options, [uri])
+
+
+def _open_window(options: argparse.Namespace, uris: Sequence[str]) -> int:
+    try:
+        from qubes_manager.ui.app import run
+    except ImportError as error:
+        print(f"qubes-manager: Qt cannot be loaded ({error}); “make run” installs what it needs", file=sys.stderr)
+        return 1
+    # Chosen by the user's desktop otherwise; a container has none.
+    os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.services=false")
+    return run(options, uris)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What all tests share."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.tiny_guest import TinyGuest, build_tiny_guest
+
+# Guests are built once and kept outside of the tree.
+CACHE = Path(os.environ.get("QUBES_MANAGER_TEST_CACHE") or Path.home() / ".cache/qubes-manager")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the user's settings and logs."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("QUBES_MANAGER_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_guest() -> TinyGuest:
+    """The tiny guest's kernel and initramfs."""
+    return build_tiny_guest(CACHE)
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that the private libvirtd's user can read, on a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="qm-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[PrivateDaemon]:
+    """A libvirtd of our own; it and all its domains are ended when the tests are."""
+    folder = Path(tempfile.mkdtemp(prefix="qm-", dir="/var/tmp"))
+    private = PrivateDaemon(folder)
+    private.start()
+    yield private
+    private.stop()
+    shutil.rmtree(folder, ignore_errors=True)

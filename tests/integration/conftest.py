@@ -1,0 +1,132 @@
+"""Real libvirt, real QEMU guests."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.services.block_devices import BlockDevices
+from qubes_manager.services.creation import Creation
+from qubes_manager.services.demo import Demo
+from qubes_manager.services.guest_commands import GuestCommands
+from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.lifecycle import Lifecycle
+from qubes_manager.services.properties import Properties
+from qubes_manager.services.store import DomainStore
+
+COMMANDS = Path(sys.executable).parent
+
+
+class World:
+    """The services over a private libvirtd, hearing its events."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.store = DomainStore()
+        self.hosts = Hosts(self.store, watch=True)
+        self.lifecycle = Lifecycle(self.hosts, self.store)
+        self.properties = Properties(self.hosts, self.store)
+        self.creation = Creation(self.hosts, self.store)
+        self.devices = BlockDevices(self.hosts, self.store)
+        self.commands = GuestCommands(self.hosts, self.store, self.lifecycle)
+        self.demo = Demo(self.hosts, self.store, self.creation)
+
+    def named(self, name: str) -> Domain | None:
+        return next((d for d in self.store.domains.values() if d.name == name), None)
+
+    async def until(self, check: Callable[[], object], what: str, timeout: float = 30) -> None:
+        """Wait until *check* holds."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not check():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pytest.fail(f"not within {timeout} s: {what}")
+
+    async def appears(self, name: str) -> Domain:
+        await self.until(lambda: (d := self.named(name)) and d.config, f"{name} appears")
+        domain = self.named(name)
+        assert domain
+        return domain
+
+
+@pytest.fixture
+async def world(daemon: PrivateDaemon) -> AsyncIterator[World]:
+    """Services that are connected."""
+    world = World(daemon.uri)
+    world.hosts.follow(daemon.uri)
+    await world.until(lambda: world.named("dom0"), "the host's row appears")
+    yield world
+    await world.hosts.close()
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A running tiny guest."""
+
+    name: str
+    uuid: str
+
+
+@pytest.fixture(scope="session")
+def guest(daemon: PrivateDaemon, tiny_guest: TinyGuest) -> Iterator[Guest]:
+    """One running guest that answers; shared by the tests that leave it running."""
+
+    async def make() -> str:
+        world = World(daemon.uri)
+        await world.hosts.load(daemon.uri)
+        key = await world.demo.create_one(daemon.uri, tiny_guest, "shared", "green", frozenset())
+        await world.lifecycle.start(key)
+        assert await world.commands.run(key, "true") == 0
+        await world.hosts.close()
+        return key.uuid
+
+    yield Guest("shared", asyncio.run(make()))
+    remove_domain(daemon.uri, "shared")
+
+
+@pytest.fixture
+async def fresh(world: World, daemon: PrivateDaemon, tiny_guest: TinyGuest) -> AsyncIterator[DomainKey]:
+    """A halted domain of a test's own."""
+    key = await world.demo.create_one(daemon.uri, tiny_guest, "fresh", "orange", frozenset())
+    yield key
+    remove_domain(daemon.uri, "fresh")
+
+
+def remove_domain(uri: str, name: str) -> None:
+    """End and undefine a domain, if it is there."""
+    connection = libvirt.open(uri)
+    for domain in connection.listAllDomains():
+        if domain.name() == name:
+            if domain.isActive():
+                domain.destroy()
+            if domain.isPersistent():
+                domain.undefine()
+    connection.close()
+
+
+@pytest.fixture
+def run(daemon: PrivateDaemon) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command of ours on the private libvirtd, as a user would type it."""
+
+    def run(*words: object, data: str | None = None) -> subprocess.CompletedProcess[str]:
+        command, *rest = map(str, words)
+        return subprocess.run(
+            [COMMANDS / command, "--connect", daemon.uri, *rest],
+            input=data,
+            stdin=subprocess.DEVNULL if data is None else None,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,146 @@
+"""Domains made of images, and what bad input does."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from qubes_manager.backend import storage
+from qubes_manager.backend.host_tools import run_tool_now
+from qubes_manager.core.domain import DomainState
+from qubes_manager.core.errors import BadInput, HostCallFailed, NotFound, QubesManagerError, Refused
+from qubes_manager.services.creation import CreationRequest
+from tests.integration.conftest import World
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.fixture
+def image(shared_folder: Path) -> Path:
+    """A raw image with a file system and holes."""
+    path = shared_folder / "system.img"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    run_tool_now(["/usr/sbin/mke2fs", "-q", "-t", "ext4", path])
+    return path
+
+
+def request(image: Path | None, **changes: object) -> CreationRequest:
+    return CreationRequest(**{"name": "made", "label": "blue", "image": image, "graphics": False, **changes})
+
+
+async def test_a_domain_is_made_of_a_copy_that_is_the_same_to_the_bit(world: World, image: Path) -> None:
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    steps: list[str] = []
+    key = await world.creation.create(
+        world.uri, request(image, checksum=digest), progress=lambda step, _done, _all: steps.append(step)
+    )
+    domain = world.store.domains[key]
+    assert (domain.klass, domain.label.name, domain.state) == ("StandaloneVM", "blue", DomainState.HALTED)
+    copy = Path(domain.config.disks[0].source)
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() == digest
+    assert copy.stat().st_blocks * 512 < 16 << 20, "holes stay holes"
+    assert "Copying the image" in steps
+    assert await world.creation.describe_loss(domain)
+    await world.creation.remove(key)
+    assert not copy.exists()
+    assert not world.named("made")
+
+
+async def test_a_moved_image_is_gone(world: World, image: Path) -> None:
+    key = await world.creation.create(world.uri, request(image, move=True))
+    assert not image.exists()
+    await world.creation.remove(key)
+
+
+async def test_an_iso_becomes_a_domain_to_install_into(world: World, shared_folder: Path) -> None:
+    iso = shared_folder / "install.iso"
+    sectors = bytearray(64 << 10)
+    sectors[32768:32774] = b"\x01CD001"
+    sectors[34816:34822] = b"\xffCD001"
+    iso.write_bytes(sectors)
+    key = await world.creation.create(world.uri, request(iso))
+    kinds = {d.kind: d.source for d in world.store.domains[key].config.disks}
+    assert kinds["cdrom"] == str(iso)
+    assert kinds["disk"].endswith("made-root.qcow2")
+    await world.creation.remove(key)
+    assert iso.exists()
+
+
+async def left_over(world: World) -> list[str]:
+    names = await storage.volume_names(world.hosts.connection(world.uri), storage.POOL)
+    return [name for name in names if name.startswith("made")]
+
+
+async def test_a_wrong_checksum_stops_it_and_says_both(world: World, image: Path) -> None:
+    with pytest.raises(Refused, match=f"expected {'0' * 64}, found [0-9a-f]{{64}}"):
+        await world.creation.create(world.uri, request(image, checksum="0" * 64))
+    assert not world.named("made")
+    assert await left_over(world) == []
+
+
+async def test_what_is_no_image_is_refused(world: World, shared_folder: Path) -> None:
+    text = shared_folder / "notes.txt"
+    text.write_text("hello\n" * 5000)
+    with pytest.raises(Refused, match=r"“notes.txt” is not a disk image"):
+        await world.creation.create(world.uri, request(text))
+    with pytest.raises(NotFound, match="there is no file"):
+        await world.creation.create(world.uri, request(shared_folder / "missing.img"))
+    with pytest.raises(Refused, match="is not a file"):
+        await world.creation.create(world.uri, request(shared_folder))
+    secret = shared_folder / "pulls.qcow2"
+    run_tool_now(["qemu-img", "create", "-f", "qcow2", "-b", "/etc/hostname", "-F", "raw", secret])
+    with pytest.raises(Refused, match="refers to another file"):
+        await world.creation.create(world.uri, request(secret))
+    assert not world.named("made")
+
+
+async def test_names_are_checked_before_anything_is_made(world: World, image: Path) -> None:
+    for name in ("", "1a", "a b", "x" * 32, "dom0", "../up"):
+        with pytest.raises(BadInput):
+            await world.creation.create(world.uri, request(image, name=name))
+    key = await world.creation.create(world.uri, request(image))
+    with pytest.raises(Refused, match="already"):
+        await world.creation.create(world.uri, request(image))
+    await world.creation.remove(key)
+
+
+async def test_a_copy_that_is_cancelled_leaves_nothing(world: World, image: Path) -> None:
+    image.write_bytes(image.read_bytes() + b"x" * (8 << 20))
+    with pytest.raises(storage.Cancelled):
+        await world.creation.create(world.uri, request(image), cancelled=lambda: True)
+    assert await left_over(world) == []
+    assert not world.named("made")
+
+
+async def test_xml_that_libvirt_rejects_leaves_no_volume(world: World, image: Path) -> None:
+    with pytest.raises(HostCallFailed):
+        await world.creation.create(world.uri, request(image, vcpus=512))
+    assert await left_over(world) == []
+
+
+async def test_a_volume_that_is_there_already_is_not_touched(world: World, image: Path) -> None:
+    connection = world.hosts.connection(world.uri)
+    await storage.ensure_pool(connection)
+    await storage.create_volume(connection, "made-root.img", 1 << 20, "raw")
+    try:
+        with pytest.raises(QubesManagerError):
+            await world.creation.create(world.uri, request(image))
+        assert await left_over(world) == ["made-root.img"]
+    finally:
+        await storage.delete_volume(connection, storage.POOL, "made-root.img")
+
+
+async def test_the_demo_comes_and_goes_whole(world: World, tiny_guest) -> None:
+    made = await world.demo.create(world.uri)
+    assert [world.store.domains[key].name for key in made] == ["work", "personal", "untrusted"]
+    assert [world.store.domains[key].label.name for key in made] == ["blue", "yellow", "red"]
+    assert await world.demo.create(world.uri) == []
+    await asyncio.gather(*(world.lifecycle.start(key) for key in made))
+    assert await asyncio.gather(*(world.commands.run(key, "true") for key in made)) == [0, 0, 0]
+    assert sorted(await world.demo.remove(world.uri)) == ["personal", "untrusted", "work"]
+    raw = libvirt.open(world.uri)
+    assert not {d.name() for d in raw.listAllDomains()} & {"work", "personal", "untrusted"}
+    raw.close()
