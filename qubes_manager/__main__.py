@@ -18,6 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return setup(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
+    if options.picture:
+        options.picture = options.picture.absolute()
+        options.picture.parent.mkdir(parents=True, exist_ok=True)
     if options.private_libvirtd:
         return _with_private_daemon(options)
     return _open_window(options, wanted_uris(options))

@@ -101,7 +101,7 @@ class MetadataEdit:
         """The element in our namespace, for a domain's XML."""
         root = etree.Element(_DOMAIN, nsmap={PREFIX: NAMESPACE})
         for child in self._root:
-            etree.SubElement(root, tag(str(child.tag)), dict(child.attrib)).text = child.text
+            etree.SubElement(root, tag(str(child.tag)), {str(k): str(v) for k, v in child.items()}).text = child.text
         return root
 
     def _replace(self, name: str, elements: list[tuple[dict[str, str], str]]) -> None:

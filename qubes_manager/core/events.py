@@ -48,12 +48,13 @@ class DomainEvent:
 
 
 class HostEventKind(Enum):
-    """What happened to a host; REFRESH is our own: somebody wants to see what libvirt has no events for."""
+    """What happened to a host; the REFRESH kinds are our own: somebody wants to look again."""
 
     NODE_DEVICES = auto()
     POOLS = auto()
     CLOSED = auto()
-    REFRESH = auto()
+    REFRESH_FLAGS = auto()
+    REFRESH_ALL = auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,13 @@ class HostWatcher:
 
     def request_flags(self) -> None:
         """Read again what libvirt has no events for."""
-        self.connection.announce(HostEvent(HostEventKind.REFRESH))
+        self.connection.announce(HostEvent(HostEventKind.REFRESH_FLAGS))
+
+    def request_resync(self) -> None:
+        """Read everything again; try again when the connection is broken."""
+        self.connection.announce(HostEvent(HostEventKind.REFRESH_ALL))
+        # A host that is gone has no listener; it needs another try instead.
+        self.retry()
 
     async def refresh(self, uuids: Sequence[str]) -> None:
         """Read some domains again, XML included."""
@@ -124,7 +130,9 @@ class HostWatcher:
             if closed := kinds.get(HostEventKind.CLOSED):
                 return closed.detail
             await self._apply([event for event in batch if isinstance(event, DomainEvent)])
-            if HostEventKind.REFRESH in kinds:
+            if HostEventKind.REFRESH_ALL in kinds:
+                await self._resync()
+            elif HostEventKind.REFRESH_FLAGS in kinds:
                 await self._apply_flags()
 
     async def _next_events(self, events: "asyncio.Queue[Event]") -> list[Event]:

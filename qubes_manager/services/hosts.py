@@ -64,6 +64,11 @@ class Hosts:
         for watcher in self._watchers.values():
             watcher.visible = visible
 
+    def refresh_all(self) -> None:
+        """Read all domains of every connection anew; broken connections are tried again."""
+        for watcher in self._watchers.values():
+            watcher.request_resync()
+
     def refresh_flags(self) -> None:
         """Look again at what libvirt has no events for (autostart)."""
         for watcher in self._watchers.values():

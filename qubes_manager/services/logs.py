@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qubes_manager.backend import log_files
 from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.log_files import Piece
+from qubes_manager.backend.log_files import Piece as Piece
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
 

@@ -1,0 +1,119 @@
+"""Everything that menus, tool bar, context menu and keys offer, as data."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu, QWidget
+
+from qubes_manager.core.domain import Domain
+from qubes_manager.core.labels import LABELS
+from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.ui.icons import icon, swatch
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """An action: its id, text, icon and key; *toolbar* shows it there, *before* draws a line above it in menus."""
+
+    id: str
+    text: str
+    icon: str
+    key: str = ""
+    toolbar: bool = False
+    before: bool = False
+    checkable: bool = False
+    tip: str = ""
+
+
+# Their ids are those of operations, which say when they apply and what is asked.
+DOMAIN_ACTIONS = (
+    ActionSpec("start", "&Start or resume", "start", "Ctrl+Return", True, tip="Start, or let a paused domain go on"),
+    ActionSpec("pause", "&Pause", "pause", "Ctrl+P", True, tip="Stop its processors; its memory stays"),
+    ActionSpec("shutdown", "Shut &down", "shutdown", "Ctrl+D", True, tip="Ask it to shut down"),
+    ActionSpec("restart", "&Restart", "restart", "Ctrl+R", True, tip="Shut it down and start it again"),
+    ActionSpec("kill", "&Kill", "kill", "Ctrl+K", True, tip="End it at once"),
+    ActionSpec("run", "Run &command…", "run", "Ctrl+E", True, before=True, tip="Run a command in it"),
+    ActionSpec("devices", "Attach/detach &block devices…", "devices", "Ctrl+B", True, tip="Drives, discs and images"),
+    ActionSpec("logs", "&Logs", "logs", "Ctrl+L", True, tip="QEMU’s, the console’s, libvirt’s and our own log"),
+    ActionSpec("rename", "Re&name", "rename", "F2", before=True, tip="Give it another name"),
+    ActionSpec("label", "Set l&abel", "label", tip="Give it another colour"),
+    ActionSpec("autostart", "A&utostart", "autostart", checkable=True, tip="Start it with the host"),
+    ActionSpec("settings", "S&ettings…", "settings", "Alt+Return", True, tip="Name, label, memory, processors, notes"),
+    ActionSpec("delete", "De&lete…", "delete", "Del", before=True, tip="Remove it with its disks"),
+)
+
+WINDOW_ACTIONS = (
+    ActionSpec("new", "&New domain…", "new", "Ctrl+N", True, tip="Make a domain from a disk image or an ISO"),
+    ActionSpec("demo", "Make &demo domains", "demo", tip="Make work, personal and untrusted from a small guest"),
+    ActionSpec("all-devices", "&Block devices…", "devices", "Ctrl+Shift+B", tip="All drives, and who has them"),
+    ActionSpec("all-logs", "&Program and libvirt logs", "logs", "Ctrl+Shift+L", tip="Logs that are no domain’s"),
+    ActionSpec("wipe-clipboard", "&Wipe the inter-domain clipboard", "close", tip="Forget the text that waits"),
+    ActionSpec("search", "&Search", "search", "Ctrl+F", tip="Search in names, labels, tags and notes"),
+    ActionSpec("refresh", "&Refresh", "refresh", "F5", tip="Ask libvirt again for everything"),
+    ActionSpec("toolbar", "&Tool bar", "columns", checkable=True),
+    ActionSpec("details", "&Details", "details", "F9", checkable=True, tip="Show the hardware of the chosen domain"),
+    ActionSpec("about", "&About", "info"),
+    ActionSpec("quit", "&Quit", "quit", "Ctrl+Q"),
+)
+
+
+class ActionSet(QObject):
+    """The QActions of a list of specs, each wired to *trigger* with its id."""
+
+    def __init__(self, parent: QWidget, specs: Iterable[ActionSpec], trigger: Callable[[str], None]) -> None:
+        super().__init__(parent)
+        self._specs = {spec.id: spec for spec in specs}
+        self._actions = {spec.id: self._make(parent, spec, trigger) for spec in self._specs.values()}
+
+    def __getitem__(self, action_id: str) -> QAction:
+        return self._actions[action_id]
+
+    def _make(self, parent: QWidget, spec: ActionSpec, trigger: Callable[[str], None]) -> QAction:
+        action = QAction(icon(spec.icon), spec.text, parent)
+        action.setObjectName(f"action-{spec.id}")
+        action.setCheckable(spec.checkable)
+        if spec.key:
+            action.setShortcut(QKeySequence(spec.key))
+        plain = spec.text.replace("&", "").rstrip("…")
+        keys = f" ({action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)})" if spec.key else ""
+        action.setToolTip(f"{spec.tip or plain}{keys}")
+        action.triggered.connect(lambda _checked=False: trigger(spec.id))
+        parent.addAction(action)
+        return action
+
+    def toolbar(self) -> list[QAction]:
+        """Those that the tool bar has."""
+        return [self._actions[spec.id] for spec in self._specs.values() if spec.toolbar]
+
+    def fill(self, menu: QMenu, ids: Sequence[str] | None = None) -> None:
+        """Put the actions (all, or those named) into a menu."""
+        for spec in self._specs.values():
+            if ids is None or spec.id in ids:
+                if spec.before:
+                    menu.addSeparator()
+                menu.addAction(self._actions[spec.id])
+
+    def recolour(self) -> None:
+        """Take the icons anew after a change of colours."""
+        for spec in self._specs.values():
+            self._actions[spec.id].setIcon(icon(spec.icon))
+
+    def enable_for(self, domains: Sequence[Domain]) -> None:
+        """Enable what can be done to at least one of *domains*; single-domain actions only for one."""
+        for action_id, action in self._actions.items():
+            operation = OPERATIONS[action_id]
+            fits = bool(domains) and (operation.many or len(domains) == 1)
+            action.setEnabled(fits and any(map(operation.applies, domains)))
+        if "autostart" in self._actions:
+            self._actions["autostart"].setChecked(bool(domains) and all(domain.autostart for domain in domains))
+
+
+def label_menu(parent: QWidget, choose: Callable[[str], None]) -> QMenu:
+    """A menu of the labels, each with its colour and its name."""
+    menu = QMenu(parent)
+    for label in LABELS.values():
+        action = menu.addAction(swatch(label.colour), label.name)
+        action.triggered.connect(lambda _checked=False, name=label.name: choose(name))
+    return menu

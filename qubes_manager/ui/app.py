@@ -1,0 +1,136 @@
+"""Wires everything together; reads as the table of contents of the program."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import qasync
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from qubes_manager import __version__
+from qubes_manager.services.logs import own_log_path
+from qubes_manager.services.settings_file import SettingsFile
+from qubes_manager.services.store import HostPhase
+from qubes_manager.ui.main_window import MainWindow
+from qubes_manager.ui.message_bar import Level
+from qubes_manager.ui.picture import take_picture
+from qubes_manager.ui.services import Services, make_services
+from qubes_manager.ui.single_instance import SingleInstance, raise_running
+
+log = logging.getLogger("qubes_manager")
+
+_LOG_BYTES, _LOG_FILES = 1 << 20, 2
+_READY_CHECK_MS = 5
+
+
+def run(options: argparse.Namespace, uris: Sequence[str]) -> int:
+    """Open the window and run until it is closed; returns the exit code."""
+    started = time.monotonic() - _age()
+    _start_logging(options.log_level)
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("Qubes Manager")
+    application.setDesktopFileName("qubes-manager")
+    application.setApplicationVersion(__version__)
+    if options.picture is None and raise_running():
+        print("Qubes Manager is running already; its window was raised.")
+        return 0
+    loop = qasync.QEventLoop(application)
+    asyncio.set_event_loop(loop)
+    with loop:
+        return int(loop.run_until_complete(_main(application, options, uris, started)))
+
+
+async def _main(application: QApplication, options: argparse.Namespace, uris: Sequence[str], started: float) -> int:
+    file = SettingsFile()
+    settings, trouble = await asyncio.to_thread(file.load)
+    services = make_services()
+    window = MainWindow(services, settings)
+    instance = SingleInstance(window.raise_window)
+    if trouble:
+        window.messages.show_message(Level.WARNING, trouble)
+    ended = asyncio.Event()
+    application.setQuitOnLastWindowClosed(False)
+    application.aboutToQuit.connect(ended.set)
+    _quit_on_signals(application)
+    wanted = list(dict.fromkeys([*uris, *settings.connections]))
+    for uri in wanted:
+        services.hosts.follow(uri)
+    polling = asyncio.get_running_loop().create_task(services.poller.run())
+    window.show()
+    _tell_when_ready(window, services, len(wanted), started)
+    code = 0
+    try:
+        if options.picture:
+            await take_picture(window, services, options.picture, demo=options.demo_if_empty)
+        else:
+            await ended.wait()
+    finally:
+        polling.cancel()
+        window.tasks.cancel_all()
+        window.hide()
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(file.save, window.current_settings())
+        instance.deleteLater()
+        await services.hosts.close()
+    return code
+
+
+def _age() -> float:
+    """Seconds since this process was started (field 22 of proc_pid_stat(5))."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks
+
+
+def _start_logging(level: str) -> None:
+    """Log to stderr as asked, and to our own file, which the log viewer shows."""
+    stderr = logging.StreamHandler()
+    stderr.setLevel(level.upper())
+    stderr.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [stderr]
+    path = own_log_path()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handlers.append(file)
+    logging.basicConfig(level="DEBUG" if level == "debug" else "INFO", handlers=handlers)
+    logging.getLogger("qasync").setLevel(logging.WARNING)
+
+
+def _quit_on_signals(application: QApplication) -> None:
+    """End in order on SIGINT and SIGTERM."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, application.quit)
+        except NotImplementedError:
+            signal.signal(number, lambda *_: application.quit())
+
+
+def _tell_when_ready(window: MainWindow, services: Services, hosts: int, started: float) -> None:
+    """Log once that the table shows all rows of every connection that answered."""
+
+    def check() -> None:
+        settled = [s for s in services.store.hosts.values() if s.phase is not HostPhase.CONNECTING]
+        if len(settled) < hosts:
+            QTimer.singleShot(_READY_CHECK_MS, window, check)
+            return
+        services.store.flush()
+        # The next turn of the loop comes after the table has been painted.
+        QTimer.singleShot(0, window, tell)
+
+    def tell() -> None:
+        elapsed = 1000 * (time.monotonic() - started)
+        log.info("ready rows=%d elapsed_ms=%.0f", window.model.rowCount(), elapsed)
+
+    check()

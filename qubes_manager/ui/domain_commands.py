@@ -1,0 +1,172 @@
+"""What happens when a domain's action is chosen: ask, do, and say how it went."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from PySide6.QtWidgets import QDialog, QWidget
+
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.services.lifecycle import ShutdownTimedOut
+from qubes_manager.ui.confirm import Confirmation, finished
+from qubes_manager.ui.devices_dialog import DevicesDialog
+from qubes_manager.ui.log_viewer import LogViewer
+from qubes_manager.ui.message_bar import Level, MessageBar
+from qubes_manager.ui.run_dialog import RunDialog
+from qubes_manager.ui.services import Services
+from qubes_manager.ui.settings_dialog import SettingsDialog
+from qubes_manager.ui.tasks import Tasks
+
+# Seconds after which a shutdown that is not done offers to wait or to kill.
+SHUTDOWN_PATIENCE = 60.0
+
+
+class DomainCommands:
+    """Carries out the domain actions; *edit_name* starts typing in the row."""
+
+    def __init__(
+        self,
+        window: QWidget,
+        services: Services,
+        tasks: Tasks,
+        messages: MessageBar,
+        confirmation: Confirmation,
+        edit_name: Callable[[], None],
+    ) -> None:
+        self._window = window
+        self._services = services
+        self._tasks = tasks
+        self._messages = messages
+        self._confirmation = confirmation
+        self._edit_name = edit_name
+        self._work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
+            "start": lambda domains: self._each(domains, services.lifecycle.start),
+            "pause": lambda domains: self._each(domains, services.lifecycle.pause),
+            "shutdown": lambda domains: self._each(domains, self._shutdown),
+            "restart": lambda domains: self._each(domains, self._restart),
+            "kill": lambda domains: self._each(domains, services.lifecycle.kill),
+            "delete": lambda domains: self._each(domains, services.creation.remove),
+            "autostart": self._toggle_autostart,
+            "rename": self._rename,
+            "logs": lambda domains: self._show_logs(domains[0]),
+            "devices": lambda domains: self._show_devices(domains[0]),
+            "run": self._show_run,
+            "settings": lambda domains: self._show_settings(domains[0]),
+        }
+
+    def trigger(self, operation_id: str, domains: Sequence[Domain]) -> None:
+        """Do an operation to those of *domains* to which it applies, after asking."""
+        operation = OPERATIONS[operation_id]
+        fitting = [domain for domain in domains if operation.applies(domain)]
+        if fitting:
+            self._tasks.spawn(self._run(operation_id, fitting))
+
+    def set_label(self, label: str, domains: Sequence[Domain]) -> None:
+        """Give a label to domains, after asking."""
+        fitting = [domain for domain in domains if OPERATIONS["label"].applies(domain)]
+
+        async def work() -> None:
+            if fitting and await self._confirmation.ask(OPERATIONS["label"], fitting, f"New label: {label}."):
+                await self._each(fitting, lambda key: self._services.properties.set_label(key, label))
+
+        self._tasks.spawn(work())
+
+    def rename(self, key: DomainKey, name: str) -> None:
+        """Rename a domain to what was typed in its row, after asking."""
+
+        async def work() -> None:
+            domain = self._services.store.get(key)
+            if domain and await self._confirmation.ask(OPERATIONS["rename"], [domain], f"New name: “{name[:60]}”."):
+                await self._services.properties.rename(key, name)
+
+        self._tasks.spawn(work())
+
+    async def _run(self, operation_id: str, domains: Sequence[Domain]) -> None:
+        # A rename is asked about once the new name has been typed.
+        if operation_id != "rename":
+            extra = await self._what_is_lost(operation_id, domains)
+            if not await self._confirmation.ask(OPERATIONS[operation_id], domains, extra):
+                return
+        await self._work[operation_id](domains)
+
+    async def _what_is_lost(self, operation_id: str, domains: Sequence[Domain]) -> str:
+        if operation_id == "delete" and len(domains) == 1:
+            return await self._services.creation.describe_loss(domains[0])
+        if operation_id == "delete":
+            return "Disks that were made for them go with them."
+        return ""
+
+    async def _each(self, domains: Sequence[Domain], act: Callable[[DomainKey], Awaitable[object]]) -> None:
+        """Do *act* to all at once; each failure is shown by itself."""
+
+        async def guarded(domain: Domain) -> None:
+            try:
+                await act(domain.key)
+            except ShutdownTimedOut as error:
+                self._offer_kill(error)
+            except QubesManagerError as error:
+                self._messages.show_error(error)
+
+        await asyncio.gather(*(guarded(domain) for domain in domains))
+
+    async def _shutdown(self, key: DomainKey) -> None:
+        await self._services.lifecycle.shutdown(key, SHUTDOWN_PATIENCE)
+
+    async def _restart(self, key: DomainKey) -> None:
+        await self._services.lifecycle.restart(key, SHUTDOWN_PATIENCE)
+
+    def _offer_kill(self, error: ShutdownTimedOut) -> None:
+        """Offer to wait on, or to kill."""
+        domain = self._services.store.get(error.key)
+        if domain is None:
+            return
+
+        async def wait(key: DomainKey) -> None:
+            await self._services.lifecycle.wait_halted(key, SHUTDOWN_PATIENCE)
+
+        self._messages.show_message(
+            Level.WARNING,
+            f"“{domain.name}” has not shut down yet. Its programs may be asking something, or hang.",
+            buttons=[
+                ("Wait", lambda: self._tasks.spawn(self._each([domain], wait))),
+                ("Kill…", lambda: self.trigger("kill", [domain])),
+            ],
+            key=f"shutdown-{error.key.uuid}",
+        )
+
+    async def _toggle_autostart(self, domains: Sequence[Domain]) -> None:
+        wanted = not all(domain.autostart for domain in domains)
+        await self._each(domains, lambda key: self._services.properties.set_autostart(key, wanted))
+
+    async def _rename(self, _domains: Sequence[Domain]) -> None:
+        self._edit_name()
+
+    async def _show_logs(self, domain: Domain) -> None:
+        viewer = LogViewer(
+            self._window,
+            self._services.logs,
+            self._services.clipboard,
+            self._tasks.spawn,
+            None if domain.is_host else domain,
+            domain.key.connection,
+        )
+        await finished(viewer)
+
+    async def _show_devices(self, domain: Domain) -> None:
+        await self.show_all_devices(domain.key.connection, domain)
+
+    async def show_all_devices(self, uri: str, domain: Domain | None = None) -> None:
+        """Open the block devices of a connection."""
+        services = self._services
+        dialog = DevicesDialog(self._window, services.hosts, services.store, self._tasks.spawn, uri, domain)
+        await finished(dialog)
+
+    async def _show_run(self, domains: Sequence[Domain]) -> None:
+        await finished(RunDialog(self._window, self._services.commands, domains, self._tasks.spawn))
+
+    async def _show_settings(self, domain: Domain) -> None:
+        dialog = SettingsDialog(self._window, domain)
+        if await finished(dialog) == QDialog.DialogCode.Accepted:
+            for change in dialog.changes(self._services.properties):
+                await change()

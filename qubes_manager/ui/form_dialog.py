@@ -1,0 +1,73 @@
+"""What all form dialogs share: fields with their problem beside them, and OK that waits for good input."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.labels import LABELS
+from qubes_manager.ui.icons import swatch
+
+Check = Callable[[], object]
+
+
+class FormDialog(QDialog):
+    """A form. Each field may have a check that raises BadInput; what it says stands below the field."""
+
+    def __init__(self, parent: QWidget, title: str, ok: str) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setMinimumWidth(480)
+        self.form = QFormLayout()
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._checks: list[tuple[Check, QLabel]] = []
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        self.ok.setText(ok)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addLayout(self.form)
+        layout.addStretch(1)
+        layout.addWidget(buttons)
+
+    def add_field(self, name: str, field: QWidget, check: Check | None = None) -> None:
+        """Add a field under *name*, which a screen reader says too."""
+        field.setAccessibleName(name)
+        self.form.addRow(f"{name}:", field)
+        if check is not None:
+            problem = QLabel()
+            problem.setTextFormat(Qt.TextFormat.PlainText)
+            problem.setWordWrap(True)
+            problem.setForegroundRole(self.foregroundRole())
+            problem.setObjectName("problem")
+            problem.hide()
+            self.form.addRow("", problem)
+            self._checks.append((check, problem))
+
+    def validate(self) -> bool:
+        """Run all checks, show what is wrong, and return whether nothing is."""
+        good = True
+        for check, label in self._checks:
+            try:
+                check()
+            except QubesManagerError as error:
+                label.setText(f"⚠ {error}")
+                label.show()
+                good = False
+            else:
+                label.hide()
+        self.ok.setEnabled(good)
+        return good
+
+
+def label_box(chosen: str = "", *, may_be_none: bool = False) -> QComboBox:
+    """A choice of labels, each with its colour and its name."""
+    box = QComboBox()
+    if may_be_none:
+        box.addItem("none", "")
+    for label in LABELS.values():
+        box.addItem(swatch(label.colour), label.name, label.name)
+    box.setCurrentIndex(max(box.findData(chosen), 0))
+    return box

@@ -1,0 +1,336 @@
+"""The manager's window."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QLabel,
+    QLineEdit,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QSizePolicy,
+    QStackedWidget,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from qubes_manager import __version__
+from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.settings import APPEARANCES, Settings
+from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
+from qubes_manager.models.domain_filter import FILTERS, TableFilter
+from qubes_manager.models.domain_table import DomainTableModel
+from qubes_manager.services.clipboard import ClipboardContent
+from qubes_manager.services.store import Batch, HostPhase, HostStatus
+from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, label_menu
+from qubes_manager.ui.confirm import Confirmation
+from qubes_manager.ui.details_pane import DetailsPane
+from qubes_manager.ui.domain_commands import DomainCommands
+from qubes_manager.ui.domain_view import DomainView
+from qubes_manager.ui.empty_state import EmptyState
+from qubes_manager.ui.icons import decoration, icon, program_icon
+from qubes_manager.ui.message_bar import Level, MessageBar
+from qubes_manager.ui.services import Services
+from qubes_manager.ui.tasks import Tasks
+from qubes_manager.ui.theme import set_appearance
+from qubes_manager.ui.window_commands import WindowCommands
+
+_NO_DOMAINS = (
+    "A domain is a virtual machine for one of your activities: work, personal, things you do not trust. "
+    "Make one from a disk image or an ISO, or try three small demo domains first."
+)
+
+
+class MainWindow(QMainWindow):
+    """Table, tool bar, menus, messages and details, over the services that it is given."""
+
+    def __init__(self, services: Services, settings: Settings) -> None:
+        super().__init__()
+        self.setWindowTitle("Qubes Manager")
+        self.setWindowIcon(program_icon())
+        self.resize(settings.window_width, settings.window_height)
+        self._services = services
+        self._settings = settings
+        self.messages = MessageBar()
+        self.tasks = Tasks(self.messages.show_error)
+        self.model = DomainTableModel(decoration)
+        self.view = DomainView(self.model)
+        self.details = DetailsPane()
+        confirmation = Confirmation(self, set(settings.unasked))
+        self._confirmation = confirmation
+        self.commands = DomainCommands(
+            self, services, self.tasks, self.messages, confirmation, lambda: self.view.edit_name()
+        )
+        window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands)
+        self.domain_actions = ActionSet(
+            self, DOMAIN_ACTIONS, lambda action: self.commands.trigger(action, self.view.selected_domains())
+        )
+        self.window_actions = ActionSet(self, WINDOW_ACTIONS, window_commands.trigger)
+        self.search = self._make_search()
+        self._build_toolbar()
+        self._build_centre()
+        self._build_details()
+        self._build_menus()
+        self._build_status()
+        self._connect()
+        self._restore()
+
+    # Building.
+
+    def _make_search(self) -> QLineEdit:
+        search = QLineEdit()
+        search.setPlaceholderText("Search (Ctrl+F)")
+        search.setAccessibleName("Search domains")
+        search.setClearButtonEnabled(True)
+        search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+        search.setMaximumWidth(260)
+        return search
+
+    def _build_toolbar(self) -> None:
+        self.toolbar = QToolBar("Tool bar")
+        self.toolbar.setObjectName("toolbar")
+        self.toolbar.setMovable(False)
+        self.toolbar.addAction(self.window_actions["new"])
+        self.toolbar.addSeparator()
+        self.toolbar.addActions(self.domain_actions.toolbar())
+        spacer = QWidget()
+        spacer.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.toolbar.addWidget(spacer)
+        self.toolbar.addWidget(self.search)
+        for action in self.toolbar.actions():
+            if button := self.toolbar.widgetForAction(action):
+                button.setAccessibleName(action.text().replace("&", "") or button.accessibleName())
+        self.addToolBar(self.toolbar)
+
+    def _build_centre(self) -> None:
+        actions = self.window_actions
+        self._empty = EmptyState("No domains yet", _NO_DOMAINS, [actions["new"], actions["demo"]])
+        reset = QAction(icon("close"), "Show all domains", self)
+        reset.triggered.connect(self._show_all)
+        self._nothing = EmptyState(
+            "No domain fits", "Change the search text or the filter to see more.", [reset], picture=False
+        )
+        self._connecting = EmptyState("Connecting…", "Waiting for libvirt.", [])
+        self.pages = QStackedWidget()
+        for page in (self._connecting, self.view, self._empty, self._nothing):
+            self.pages.addWidget(page)
+        centre = QWidget()
+        layout = QVBoxLayout(centre)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.messages)
+        layout.addWidget(self.pages, 1)
+        self.setCentralWidget(centre)
+
+    def _build_details(self) -> None:
+        self.dock = QDockWidget("Details")
+        self.dock.setObjectName("details")
+        self.dock.setWidget(self.details)
+        self.dock.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetClosable)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
+
+    def _build_menus(self) -> None:
+        bar, window, domain = self.menuBar(), self.window_actions, self.domain_actions
+        file = bar.addMenu("&File")
+        window.fill(file, ["new", "demo"])
+        file.addSeparator()
+        window.fill(file, ["quit"])
+        labels = label_menu(self, lambda label: self.commands.set_label(label, self.view.selected_domains()))
+        domain["label"].setMenu(labels)
+        domain.fill(bar.addMenu("&Domain"))
+        window.fill(bar.addMenu("De&vices"), ["all-devices"])
+        view = bar.addMenu("&View")
+        window.fill(view, ["search"])
+        self._filters = self._choice_menu(view, "&Filter", {f.id: f.text for f in FILTERS.values()})
+        self._columns = view.addMenu(self.view.columns_menu(self))
+        self._appearances = self._choice_menu(view, "&Appearance", {a: a.capitalize() for a in APPEARANCES})
+        window.fill(view, ["toolbar", "details", "refresh"])
+        window.fill(bar.addMenu("&Logs"), ["all-logs", "wipe-clipboard"])
+        window.fill(bar.addMenu("&Help"), ["about"])
+        self._context_menu = QMenu("Domain", self)
+        domain.fill(self._context_menu)
+
+    def _choice_menu(self, parent: QMenu, title: str, choices: dict[str, str]) -> QActionGroup:
+        menu = parent.addMenu(title)
+        group = QActionGroup(menu)
+        for choice, text in choices.items():
+            action = menu.addAction(text)
+            action.setData(choice)
+            action.setCheckable(True)
+            group.addAction(action)
+        return group
+
+    def _build_status(self) -> None:
+        self.counts = QLabel()
+        self.counts.setAccessibleName("Number of domains")
+        self.clipboard_note = QLabel()
+        self.clipboard_note.setAccessibleName("Inter-domain clipboard")
+        self.statusBar().addWidget(self.counts)
+        self.statusBar().addPermanentWidget(self.clipboard_note)
+
+    def _connect(self) -> None:
+        services = self._services
+        services.store.on_batch(self._apply)
+        services.store.on_host(self._host_changed)
+        services.clipboard.on_change(self._clipboard_changed)
+        self.view.visible_changed.connect(self._visible_changed)
+        self.view.selection_changed.connect(self._selection_changed)
+        self.view.customContextMenuRequested.connect(self._show_context_menu)
+        self.view.doubleClicked.connect(lambda _index: self.commands.trigger("settings", self.view.selected_domains()))
+        self.model.rename_requested.connect(self.commands.rename)
+        self.model.rowsInserted.connect(lambda *_: self._choose_page())
+        self.model.rowsRemoved.connect(lambda *_: self._choose_page())
+        self.model.modelReset.connect(self._choose_page)
+        self.search.textChanged.connect(lambda _text: self._filter())
+        self.search.returnPressed.connect(self.view.setFocus)
+        self._filters.triggered.connect(lambda _action: self._filter())
+        self._appearances.triggered.connect(lambda action: set_appearance(action.data()))
+        self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
+        self.window_actions["details"].toggled.connect(self.dock.setVisible)
+        self.dock.visibilityChanged.connect(
+            lambda shown: self.window_actions["details"].setChecked(shown) if self.isVisible() else None
+        )
+
+    def _restore(self) -> None:
+        settings = self._settings
+        if settings.columns:
+            self.view.apply_columns(settings.columns)
+        column = COLUMN_INDEX.get(settings.sort_column, COLUMN_INDEX["name"])
+        order = Qt.SortOrder.DescendingOrder if settings.sort_descending else Qt.SortOrder.AscendingOrder
+        self.view.horizontalHeader().setSortIndicator(column, order)
+        self.view.setSortingEnabled(True)
+        for group, value in ((self._filters, settings.filter), (self._appearances, settings.appearance)):
+            for action in group.actions():
+                action.setChecked(action.data() == value)
+        self.window_actions["toolbar"].setChecked(settings.show_toolbar)
+        self.toolbar.setVisible(settings.show_toolbar)
+        self.window_actions["details"].setChecked(settings.show_details)
+        self.dock.setVisible(settings.show_details)
+        set_appearance(settings.appearance)
+        self._filter()
+        self._selection_changed()
+        self.view.setFocus()
+
+    # What the services say.
+
+    def _apply(self, batch: Batch) -> None:
+        self.model.apply(batch)
+        chosen = {domain.key for domain in self.view.selected_domains()}
+        if chosen and any(domain.key in chosen for domain in batch.changed):
+            self._selection_changed()
+        self._choose_page()
+
+    def _host_changed(self, status: HostStatus) -> None:
+        key = f"host-{status.uri}"
+        if status.phase is HostPhase.DISCONNECTED:
+            text = status.message[:1].upper() + status.message[1:]
+            retry = ("Retry", lambda: self._services.hosts.retry(status.uri))
+            self.messages.show_message(Level.WARNING, text, details=status.details, buttons=[retry], key=key)
+        elif status.phase is HostPhase.CONNECTED:
+            self.messages.dismiss(key)
+        many = len(self._services.store.hosts) > 1
+        if many:
+            self.view.setColumnHidden(COLUMN_INDEX["host"], False)
+        self._choose_page()
+
+    def _clipboard_changed(self, content: ClipboardContent | None) -> None:
+        self.clipboard_note.setText(
+            f"Inter-domain clipboard: {content.size:,} bytes from {content.source}" if content else ""
+        )
+        self.window_actions["wipe-clipboard"].setEnabled(content is not None)
+
+    def _choose_page(self) -> None:
+        domains = sum(not key.uuid.startswith("00000000-0000-0000-0000-000000000000") for key in self._keys())
+        self.counts.setText(f"{domains:,} domain{'' if domains == 1 else 's'}, {self.model.rowCount():,} rows shown")
+        phases = {status.phase for status in self._services.store.hosts.values()}
+        if not self.model.total and phases <= {HostPhase.CONNECTING}:
+            page: QWidget = self._connecting
+        elif not domains and HostPhase.CONNECTED in phases:
+            page = self._empty
+        elif not self.model.rowCount() and self.model.total:
+            page = self._nothing
+        else:
+            page = self.view
+        self.pages.setCurrentWidget(page)
+
+    def _keys(self) -> Sequence[DomainKey]:
+        return list(self._services.store.domains)
+
+    # What the user does.
+
+    def _filter(self) -> None:
+        checked = self._filters.checkedAction()
+        self.model.set_filter(TableFilter.of(checked.data() if checked else "all", self.search.text()))
+        self._choose_page()
+
+    def _show_all(self) -> None:
+        self.search.clear()
+        self._filters.actions()[0].trigger()
+
+    def _visible_changed(self, keys: Sequence[DomainKey]) -> None:
+        self._services.hosts.set_visible(keys)
+        shown = self.isVisible() and not self.isMinimized()
+        self._services.poller.show(keys if shown else [])
+
+    def _selection_changed(self) -> None:
+        domains = self.view.selected_domains()
+        self.domain_actions.enable_for(domains)
+        self.details.show_domains(domains)
+
+    def _show_context_menu(self, place: QPoint) -> None:
+        if self.view.selected_domains():
+            self._context_menu.popup(self.view.viewport().mapToGlobal(place))
+
+    def show_about(self) -> None:
+        """Say what this is."""
+        box = QMessageBox(self)
+        box.setWindowTitle("About Qubes Manager")
+        box.setIconPixmap(program_icon().pixmap(64, 64))
+        box.setText(f"Qubes Manager for libvirt {__version__}")
+        box.setInformativeText("Security domains with coloured labels on any Linux machine. GPL-3.0-or-later.")
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    def raise_window(self) -> None:
+        """Come to the front."""
+        if self.isMinimized():
+            self.showNormal()
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def current_settings(self) -> Settings:
+        """The settings as the user has them now."""
+        header = self.view.horizontalHeader()
+        filters, appearances = self._filters.checkedAction(), self._appearances.checkedAction()
+        return Settings(
+            connections=self._settings.connections,
+            appearance=appearances.data() if appearances else "system",
+            columns=self.view.column_settings(),
+            sort_column=COLUMNS[header.sortIndicatorSection()].id,
+            sort_descending=header.sortIndicatorOrder() is Qt.SortOrder.DescendingOrder,
+            filter=filters.data() if filters else "all",
+            unasked=sorted(self._confirmation.unasked),
+            window_width=self.width(),
+            window_height=self.height(),
+            show_details=self.window_actions["details"].isChecked(),
+            show_toolbar=self.window_actions["toolbar"].isChecked(),
+        )
+
+    # Qt's own events.
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.WindowStateChange:
+            self._visible_changed(self.view.visible_keys())
+        elif event.type() == QEvent.Type.PaletteChange and hasattr(self, "window_actions"):
+            self.domain_actions.recolour()
+            self.window_actions.recolour()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        event.accept()
+        self.window_actions["quit"].trigger()

@@ -1,0 +1,160 @@
+"""The table's model, checked by Qt's own model tester."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PySide6.QtCore import QItemSelectionModel, QPersistentModelIndex, Qt
+from PySide6.QtTest import QAbstractItemModelTester
+
+from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState, Usage
+from qubes_manager.core.labels import LABELS
+from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
+from qubes_manager.models.domain_filter import FILTERS, TableFilter
+from qubes_manager.models.domain_table import DomainTableModel
+from qubes_manager.services.store import Batch
+
+
+def domain(number: int, **changes: object) -> Domain:
+    key = DomainKey("test:///x", f"{number:08d}")
+    return replace(Domain(key, f"vm{number:03d}", DomainState.HALTED, config=DomainConfig()), **changes)
+
+
+@pytest.fixture
+def model(qapp) -> DomainTableModel:
+    model = DomainTableModel()
+    model._tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    return model
+
+
+def names(model: DomainTableModel) -> list[str]:
+    column = COLUMN_INDEX["name"]
+    return [model.index(row, column).data() for row in range(model.rowCount())]
+
+
+def test_rows_come_sorted_by_name_with_the_host_first(model: DomainTableModel) -> None:
+    host = Domain(DomainKey("test:///x", "00000000-0000-0000-0000-000000000000"), "dom0", DomainState.RUNNING)
+    model.apply(Batch(added=(domain(2), host, domain(1))))
+    assert names(model) == ["dom0", "vm001", "vm002"]
+
+
+def test_a_changed_row_is_announced_alone(model: DomainTableModel, qtbot) -> None:
+    model.apply(Batch(added=tuple(domain(n) for n in range(10))))
+    seen = []
+    model.dataChanged.connect(lambda first, last, *_: seen.append((first.row(), last.row())))
+    model.apply(Batch(changed=tuple(domain(n, state=DomainState.RUNNING) for n in (3, 4, 7))))
+    assert seen == [(3, 4), (7, 7)]
+
+
+def test_a_new_name_moves_the_row_and_persistent_indexes_follow(model: DomainTableModel) -> None:
+    model.apply(Batch(added=tuple(domain(n) for n in range(5))))
+    kept = QPersistentModelIndex(model.index(0, COLUMN_INDEX["name"]))
+    model.apply(Batch(changed=(domain(0, name="zz"),)))
+    assert names(model) == ["vm001", "vm002", "vm003", "vm004", "zz"]
+    assert (kept.row(), kept.data()) == (4, "zz")
+
+
+def test_filters_and_search_choose_rows(model: DomainTableModel) -> None:
+    template = DomainConfig(klass=DomainClass.TEMPLATE, tags=frozenset({"Base"}))
+    labelled = DomainConfig(label=LABELS["red"])
+    model.apply(
+        Batch(
+            added=(
+                domain(1, state=DomainState.RUNNING),
+                domain(2, config=template),
+                domain(3, config=labelled, name="bank"),
+            )
+        )
+    )
+    for filter_id, expected in (
+        ("all", ["bank", "vm001", "vm002"]),
+        ("running", ["vm001"]),
+        ("halted", ["bank", "vm002"]),
+        ("templates", ["vm002"]),
+        ("standalone", ["bank", "vm001"]),
+        ("user", ["bank", "vm001"]),
+    ):
+        model.set_filter(TableFilter.of(filter_id, ""))
+        assert names(model) == expected, filter_id
+    model.set_filter(TableFilter.of("all", "RED ban"))
+    assert names(model) == ["bank"]
+    model.set_filter(TableFilter.of("all", "base"))
+    assert names(model) == ["vm002"]
+    model.apply(Batch(changed=(domain(2),)))
+    assert names(model) == []
+    assert set(FILTERS) == {"all", "running", "halted", "templates", "standalone", "user"}
+
+
+def test_figures_sort_as_numbers(model: DomainTableModel) -> None:
+    usages = {1: Usage((9.0,), 900), 2: Usage((10.0,), 20_000), 3: Usage((), 0)}
+    model.apply(Batch(added=tuple(domain(n, usage=usage) for n, usage in usages.items())))
+    for column in ("cpu", "memory"):
+        model.sort(COLUMN_INDEX[column], Qt.SortOrder.DescendingOrder)
+        assert names(model) == ["vm002", "vm001", "vm003"], column
+
+
+def test_renaming_in_place_asks_and_changes_nothing(model: DomainTableModel, qtbot) -> None:
+    model.apply(Batch(added=(domain(1), domain(2, state=DomainState.RUNNING))))
+    index = model.index(0, COLUMN_INDEX["name"])
+    assert index.flags() & Qt.ItemFlag.ItemIsEditable
+    assert not model.index(1, COLUMN_INDEX["name"]).flags() & Qt.ItemFlag.ItemIsEditable
+    with qtbot.waitSignal(model.rename_requested) as asked:
+        assert not model.setData(index, "other")
+    assert asked.args == [domain(1).key, "other"]
+    assert names(model) == ["vm001", "vm002"]
+
+
+def test_every_cell_says_something_to_a_screen_reader(model: DomainTableModel) -> None:
+    model.apply(Batch(added=(domain(1),)))
+    for column in range(len(COLUMNS)):
+        assert model.index(0, column).data(Qt.ItemDataRole.AccessibleTextRole)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "remove", "sort", "filter"]),
+        st.integers(0, 30),
+        st.sampled_from(list(DomainState)),
+        st.sampled_from(["", "vm00", "vm01", "run"]),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_sequence_of_batches_gives_the_rows_that_a_plain_sort_gives(qapp, script) -> None:
+    model = DomainTableModel()
+    tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    selection = QItemSelectionModel(model)
+    known: dict[DomainKey, Domain] = {}
+    wanted, column, descending = TableFilter(), COLUMN_INDEX["name"], False
+    for action, number, state, text in script:
+        snapshot = domain(number, state=state)
+        match action:
+            case "put" if snapshot.key in known:
+                known[snapshot.key] = snapshot
+                model.apply(Batch(changed=(snapshot,)))
+            case "put":
+                known[snapshot.key] = snapshot
+                model.apply(Batch(added=(snapshot,)))
+            case "remove" if snapshot.key in known:
+                del known[snapshot.key]
+                model.apply(Batch(removed=(snapshot.key,)))
+            case "sort":
+                column, descending = number % len(COLUMNS), bool(number % 2)
+                model.sort(column, Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder)
+            case "filter":
+                wanted = TableFilter.of("running" if number % 3 == 0 else "all", text)
+                model.set_filter(wanted)
+        if model.rowCount():
+            selection.select(model.index(0, 0), QItemSelectionModel.SelectionFlag.Select)
+        shown = [
+            d
+            for d in known.values()
+            if wanted.named.accepts(d) and all(w in f"{d.name} {d.state.value}".casefold() for w in wanted.words)
+        ]
+        shown.sort(key=COLUMNS[column].sort_key, reverse=descending)
+        assert names(model) == [d.name for d in shown]
+    del tester
