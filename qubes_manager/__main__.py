@@ -49,14 +49,19 @@ def _with_private_daemon(options: argparse.Namespace) -> int:
 
 
 def _open_window(options: argparse.Namespace, uris: Sequence[str]) -> int:
+    from qubes_manager.services.opening import start_opening
+
+    # libvirt's event loop iterates GLib's default context in a thread of its own; a Qt that uses the same context
+    # would have its timers fire there (seen: timers of the window's loop started from another thread).
+    os.environ["QT_NO_GLIB"] = "1"
+
+    openers = start_opening(uris, watch=True)
     try:
         from qubes_manager.ui.app import run
     except ImportError as error:
         print(f"qubes-manager: Qt cannot be loaded ({error}); “make run” installs what it needs", file=sys.stderr)
         return 1
-    # Chosen by the user's desktop otherwise; a container has none.
-    os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.services=false")
-    return run(options, uris)
+    return run(options, uris, openers)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,14 @@ _CLOSE_REASONS = {
 
 
 class LibvirtConnection:
-    """Talks to the libvirt at *uri*. With *watch* it also hears events; *opener* makes the connection.
+    """Talks to the libvirt at *uri*. With *watch* it also hears events; *opener* makes the first connection.
 
     Knows libvirt's handle of every domain it was told of. All methods belong to the asyncio loop; blocking
     calls happen in threads of its own.
     """
 
-    def __init__(self, uri: str, *, watch: bool, opener: Opener = libvirt.open) -> None:
-        self._opener = opener
+    def __init__(self, uri: str, *, watch: bool, opener: Opener | None = None) -> None:
+        self._opener = opener or libvirt.open
         self.uri = uri
         self.handles: dict[str, Handle] = {}
         self._watch = watch
@@ -123,7 +123,8 @@ class LibvirtConnection:
     def _open_now(
         self, loop: asyncio.AbstractEventLoop, wanted: list[bool]
     ) -> tuple[libvirt.virConnect, Subscriptions | None]:
-        raw = self._opener(self.uri)
+        opener, self._opener = self._opener, libvirt.open
+        raw = opener(self.uri)
         if not wanted[0]:
             raw.close()
         if not self._watch:

@@ -1,6 +1,6 @@
-"""Opening a connection while the rest of a command is still being imported.
+"""Opening a connection while the rest of the program is still being imported.
 
-Importing asyncio, lxml and our own modules takes about as long as connecting, and libvirt connects without
+Importing asyncio, lxml, Qt and our own modules takes about as long as connecting, and libvirt connects without
 holding the interpreter: together they take half the time. Nothing slow may be imported here.
 """
 
@@ -9,12 +9,15 @@ import threading
 import libvirt
 
 from qubes_manager.backend import libvirt_errors as _libvirt_errors  # noqa: F401 - silences libvirt's own messages
+from qubes_manager.backend.event_thread import ensure_event_thread
 
 
 class EarlyOpen:
-    """Starts to connect to *uri* at once; calling it waits for the connection."""
+    """Starts to connect to *uri* at once; calling it waits for the connection. *watch*: events will be wanted."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, watch: bool = False) -> None:
+        if watch:
+            ensure_event_thread()
         self._uri = uri
         self._connection: libvirt.virConnect | None = None
         self._error: libvirt.libvirtError | None = None

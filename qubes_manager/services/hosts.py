@@ -36,7 +36,7 @@ class Hosts:
 
         *opener* is a connection that is on its way already (start_opening).
         """
-        connection = LibvirtConnection(uri, watch=self._watch, **({"opener": opener} if opener else {}))
+        connection = LibvirtConnection(uri, watch=self._watch, opener=opener)
         opening = asyncio.create_task(connection.open())
         await asyncio.sleep(0)
         # The connection opens in a thread: a command's start is shorter by the time this import takes.
@@ -46,11 +46,11 @@ class Hosts:
         self._watchers[uri] = watcher = HostWatcher(connection, self.store)
         await watcher.load(details=details)
 
-    def follow(self, uri: str) -> None:
+    def follow(self, uri: str, opener: Opener | None = None) -> None:
         """Connect and stay connected, in the background. For the window."""
         from qubes_manager.services.host_watcher import HostWatcher
 
-        watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch), self.store)
+        watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch, opener=opener), self.store)
         self._watchers[uri] = watcher
         self._tasks.append(asyncio.get_running_loop().create_task(watcher.run()))
 

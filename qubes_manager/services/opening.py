@@ -5,6 +5,6 @@ from collections.abc import Iterable
 from qubes_manager.backend.early_open import EarlyOpen
 
 
-def start_opening(uris: Iterable[str]) -> dict[str, EarlyOpen]:
-    """Start to connect to each of *uris*; the result is for Hosts.load."""
-    return {uri: EarlyOpen(uri) for uri in uris}
+def start_opening(uris: Iterable[str], *, watch: bool = False) -> dict[str, EarlyOpen]:
+    """Start to connect to each of *uris*; the result is for Hosts.load, or with *watch* for Hosts.follow."""
+    return {uri: EarlyOpen(uri, watch=watch) for uri in uris}

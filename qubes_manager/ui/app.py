@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 import qasync
 from PySide6.QtCore import QTimer
@@ -32,8 +33,11 @@ _LOG_BYTES, _LOG_FILES = 1 << 20, 2
 _READY_CHECK_MS = 5
 
 
-def run(options: argparse.Namespace, uris: Sequence[str]) -> int:
-    """Open the window and run until it is closed; returns the exit code."""
+def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, Any]) -> int:
+    """Open the window and run until it is closed; returns the exit code.
+
+    *openers* are connections on their way, by URI (services.opening).
+    """
     started = time.monotonic() - _age()
     _start_logging(options.log_level)
     application = QApplication(sys.argv[:1])
@@ -46,10 +50,16 @@ def run(options: argparse.Namespace, uris: Sequence[str]) -> int:
     loop = qasync.QEventLoop(application)
     asyncio.set_event_loop(loop)
     with loop:
-        return int(loop.run_until_complete(_main(application, options, uris, started)))
+        return int(loop.run_until_complete(_main(application, options, uris, openers, started)))
 
 
-async def _main(application: QApplication, options: argparse.Namespace, uris: Sequence[str], started: float) -> int:
+async def _main(
+    application: QApplication,
+    options: argparse.Namespace,
+    uris: Sequence[str],
+    openers: Mapping[str, Any],
+    started: float,
+) -> int:
     file = SettingsFile()
     settings, trouble = await asyncio.to_thread(file.load)
     services = make_services()
@@ -63,7 +73,7 @@ async def _main(application: QApplication, options: argparse.Namespace, uris: Se
     _quit_on_signals(application)
     wanted = list(dict.fromkeys([*uris, *settings.connections]))
     for uri in wanted:
-        services.hosts.follow(uri)
+        services.hosts.follow(uri, openers.get(uri))
     polling = asyncio.get_running_loop().create_task(services.poller.run())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)

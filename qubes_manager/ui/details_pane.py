@@ -1,6 +1,6 @@
 """The chosen domain at a glance: what it is, and its hardware."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from PySide6.QtCore import Qt
@@ -44,9 +44,15 @@ def hardware(domain: Domain, config: DomainConfig) -> list[Row]:
         rows.append(("Machine", config.machine))
     rows += [(f"Disk {disk.target}", _disk(disk)) for disk in config.disks]
     rows += [("Network", " ".join(filter(None, (i.kind, i.source, i.model, i.mac)))) for i in config.interfaces]
-    others = Counter(config.others)
-    rows += [(kind.capitalize(), f"{what} × {n}" if n > 1 else what) for (kind, what), n in others.items()]
-    return rows
+    return rows + [(kind.capitalize(), ", ".join(what)) for kind, what in _grouped(config.others).items()]
+
+
+def _grouped(devices: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The devices of each kind, equal ones counted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for (kind, what), count in Counter(devices).items():
+        groups[kind].append(f"{what} × {count}" if count > 1 else what)
+    return groups
 
 
 def _disk(disk: Disk) -> str:

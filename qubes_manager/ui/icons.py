@@ -46,6 +46,7 @@ def _icon(name: str, normal: str, disabled: str) -> QIcon:
     icon = QIcon()
     for size in _SIZES:
         icon.addPixmap(_render(name, normal, size), QIcon.Mode.Normal)
+        icon.addPixmap(_render(name, normal, size), QIcon.Mode.Selected)
         icon.addPixmap(_render(name, disabled, size), QIcon.Mode.Disabled)
     return icon
 
@@ -77,7 +78,9 @@ def swatch(colour: str) -> QIcon:
         painter.setPen(QPen(QColor(128, 128, 128), 1))
         painter.drawRoundedRect(QRectF(1, 1, _SWATCH - 2, _SWATCH - 2), 3, 3)
         painter.end()
-        result.addPixmap(pixmap)
+        # Without its own pixmap a selected row tints the patch, and a trust colour must stay what it is.
+        for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected, QIcon.Mode.Disabled):
+            result.addPixmap(pixmap, mode)
     return result
 
 
