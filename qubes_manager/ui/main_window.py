@@ -191,9 +191,7 @@ class MainWindow(QMainWindow):
         self._appearances.triggered.connect(lambda action: set_appearance(action.data()))
         self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
         self.window_actions["details"].toggled.connect(self.dock.setVisible)
-        self.dock.visibilityChanged.connect(
-            lambda shown: self.window_actions["details"].setChecked(shown) if self.isVisible() else None
-        )
+        self.dock.visibilityChanged.connect(self._dock_shown)
 
     def _restore(self) -> None:
         settings = self._settings
@@ -266,6 +264,11 @@ class MainWindow(QMainWindow):
         checked = self._filters.checkedAction()
         self.model.set_filter(TableFilter.of(checked.data() if checked else "all", self.search.text()))
         self._choose_page()
+
+    def _dock_shown(self, shown: bool) -> None:
+        # A window that is hidden hides its docks too, which says nothing about what the user wants.
+        if self.isVisible():
+            self.window_actions["details"].setChecked(shown)
 
     def _show_all(self) -> None:
         self.search.clear()

@@ -1,0 +1,82 @@
+"""A virtual screen with a window manager and a session bus, for driving the real program as a person would."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+
+class Screen:
+    """Xvfb, openbox, a D-Bus session and the accessibility bus; all end with ``close``."""
+
+    def __init__(self, folder: Path, size: str = "1280x800") -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._folder = folder
+        read, write = os.pipe()
+        xvfb = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
+        self._start(xvfb, dict(os.environ), pass_fds=(write,))
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            display = f":{pipe.readline().strip()}"
+        runtime = folder / "runtime"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if k not in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM")},
+            "DISPLAY": display,
+            "XDG_RUNTIME_DIR": str(runtime),
+            "QT_LINUX_ACCESSIBILITY_ALWAYS_ON": "1",
+            "QT_QPA_PLATFORM": "xcb",
+            "NO_AT_BRIDGE": "0",
+        }
+        self._start_bus(runtime)
+        self._start(["openbox", "--sm-disable"], self.environment)
+        launcher = next(
+            (
+                p
+                for p in ("/usr/libexec/at-spi-bus-launcher", "/usr/lib/at-spi2-core/at-spi-bus-launcher")
+                if Path(p).exists()
+            ),
+            None,
+        )
+        if launcher:
+            self._start([launcher, "--launch-immediately"], self.environment)
+        time.sleep(0.5)
+
+    def _start_bus(self, runtime: Path) -> None:
+        address = f"unix:path={runtime}/bus"
+        self._start(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={address}"], self.environment)
+        self.environment["DBUS_SESSION_BUS_ADDRESS"] = address
+        for _ in range(100):
+            if (runtime / "bus").exists():
+                return
+            time.sleep(0.05)
+        raise RuntimeError("the session bus did not start")
+
+    def _start(self, argv: list[str], environment: dict[str, str], **options: object) -> None:
+        log = (self._folder / "screen.log").open("ab")
+        self._processes.append(
+            subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)  # type: ignore[call-overload]
+        )
+
+    def run(self, *argv: str, timeout: float = 30) -> str:
+        """Run a tool on this screen and return what it prints."""
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+        return done.stdout
+
+    def picture(self, target: Path) -> None:
+        """Save a picture of the whole screen, if a tool for that is there."""
+        if shutil.which("import"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.run("import", "-window", "root", str(target))
+
+    def close(self) -> None:
+        """End everything, by process id, last started first."""
+        for process in reversed(self._processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
