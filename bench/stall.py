@@ -1,6 +1,7 @@
 """Prints the longest block of the window's thread, in ms, while domains change state: stall.py URI NUMBER."""
 
 import asyncio
+import gc
 import sys
 import time
 
@@ -28,6 +29,7 @@ async def main(uri: str, number: int) -> None:
         await asyncio.sleep(0.05)
     running = [d for d in services.store.domains.values() if d.state is DomainState.RUNNING and not d.is_host]
     chosen = running[:number]
+    gc.freeze()  # as the program does, a while after it is ready
     await asyncio.sleep(2)
     last, longest = time.perf_counter(), 0.0
 
@@ -43,9 +45,9 @@ async def main(uri: str, number: int) -> None:
     timer.start(_BEAT_MS)
     connection = services.hosts.connection(uri)
     for method in ("suspend", "resume"):
-        await asyncio.gather(
-            *(connection.on_domain(d.key.uuid, method, lambda h, m=method: getattr(h, m)()) for d in chosen)
-        )
+        # Somebody else's doing: one call after the other in a thread, as fast as the driver takes them.
+        handles = [connection.handles[d.key.uuid] for d in chosen]
+        await connection.call(method, lambda _raw, m=method, hs=handles: [getattr(h, m)() for h in hs])
         await asyncio.sleep(2)
     states = {services.store.domains[d.key].state for d in chosen}
     assert states == {DomainState.RUNNING}, states

@@ -28,7 +28,7 @@ class Screen:
             "XDG_RUNTIME_DIR": str(runtime),
             "QT_LINUX_ACCESSIBILITY_ALWAYS_ON": "1",
             "QT_QPA_PLATFORM": "xcb",
-            "NO_AT_BRIDGE": "0",
+            "QT_LOGGING_RULES": "qt.accessibility.atspi=false",
         }
         self._start_bus(runtime)
         self._start(["openbox", "--sm-disable"], self.environment)

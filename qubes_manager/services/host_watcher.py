@@ -100,6 +100,7 @@ class HostWatcher:
         """Read all domains in bulk; XML follows in the background."""
         fresh = await list_domains(self.connection)
         self._replace_all(fresh)
+        self._want_details(domain.key.uuid for domain in fresh)
         if host := await read_host_row(self.connection):
             self._store.put([host])
 
@@ -107,14 +108,21 @@ class HostWatcher:
         keys = {domain.key for domain in fresh}
         gone = [d.key for d in self._store.of_host(self._uri) if d.key not in keys and not d.is_host]
         self._store.remove(gone)
-        self._store.put([self._merged(domain) for domain in fresh])
-        self._want_details(domain.key.uuid for domain in fresh)
+        self._store.put([merged for domain in fresh if (merged := self._merged(domain))])
 
-    def _merged(self, fresh: Domain) -> Domain:
-        """The fresh snapshot, with what the old one knew and libvirt was not asked for now."""
+    def _merged(self, fresh: Domain) -> Domain | None:
+        """The fresh snapshot, with what the old one knew and libvirt was not asked for now; None without news.
+
+        Runs for every domain after a storm of events, on the window's thread: no news must cost next to nothing.
+        """
         old = self._store.get(fresh.key)
         if old is None:
+            self._want_details([fresh.key.uuid])
             return fresh
+        if old.state is fresh.state and old.id == fresh.id and old.name == fresh.name and not old.stale:
+            same = old.autostart is fresh.autostart and old.persistent is fresh.persistent
+            if same:
+                return None
         usage = old.usage
         if not fresh.state.is_active:
             usage = Usage(disk_allocation=usage.disk_allocation, disk_capacity=usage.disk_capacity)
@@ -163,7 +171,7 @@ class HostWatcher:
         for uuid in gone:
             self.connection.handles.pop(uuid, None)
         self._store.remove(DomainKey(self._uri, uuid) for uuid in gone)
-        self._store.put([self._merged(domain) for domain in fresh.values()])
+        self._store.put([merged for domain in fresh.values() if (merged := self._merged(domain))])
 
     async def _apply_flags(self) -> None:
         flags = await read_flags(self.connection)

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from qubes_manager.core.devices import BUSES, BlockDevice, DiskRequest
 from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import HostEvent, HostEventKind
 from qubes_manager.core.text import one_line
 from qubes_manager.services.block_devices import BlockDevices, OfferedDevice
@@ -89,7 +90,7 @@ class DevicesDialog(QDialog):
         self.read_only = QCheckBox("Read-only")
         self.persistent = QCheckBox("Keep for later starts")
         self.attach_button = QPushButton(icon("devices"), "Attach")
-        self.attach_button.clicked.connect(lambda: self._spawn(self._attach()))
+        self.attach_button.clicked.connect(lambda: self._start(self._attach()))
         row = QHBoxLayout()
         for title, field in (("Domain:", self.domain), ("as", self.bus)):
             row.addWidget(QLabel(title))
@@ -102,15 +103,15 @@ class DevicesDialog(QDialog):
 
     def _bottom(self) -> QHBoxLayout:
         self.detach_button = QPushButton("Detach")
-        self.detach_button.clicked.connect(lambda: self._spawn(self._detach()))
+        self.detach_button.clicked.connect(lambda: self._start(self._detach()))
         image = QPushButton("Add an image file…")
         image.clicked.connect(self._choose_image)
         refresh = QPushButton(icon("refresh"), "Refresh")
-        refresh.clicked.connect(lambda: self._spawn(self.reload()))
+        refresh.clicked.connect(lambda: self._start(self.reload()))
         self.insert_button = QPushButton("Insert into CD drive")
-        self.insert_button.clicked.connect(lambda: self._spawn(self._insert()))
+        self.insert_button.clicked.connect(lambda: self._start(self._insert()))
         self.eject_button = QPushButton("Eject CD drive")
-        self.eject_button.clicked.connect(lambda: self._spawn(self._eject()))
+        self.eject_button.clicked.connect(lambda: self._start(self._eject()))
         closing = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         closing.rejected.connect(self.reject)
         row = QHBoxLayout()
@@ -121,6 +122,18 @@ class DevicesDialog(QDialog):
         row.addWidget(self.detach_button)
         row.addWidget(closing)
         return row
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work*; what goes wrong is said here, where the user looks."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except QubesManagerError as error:
+                self.hint.setText(f"⚠ {error}")
+                self.hint.setToolTip(error.details)
+
+        self._spawn(guarded())
 
     # What is there.
 
@@ -153,11 +166,11 @@ class DevicesDialog(QDialog):
     async def _follow(self) -> None:
         """Read the devices at every event of the host's node devices, until the dialog is closed."""
         with self._hosts.connection(self._uri).listen() as events:
-            self._spawn(self.reload())
+            self._start(self.reload())
             while True:
                 event = await events.get()
                 if isinstance(event, HostEvent) and event.kind is HostEventKind.NODE_DEVICES:
-                    self._spawn(self.reload())
+                    self._start(self.reload())
 
     def _chosen(self) -> OfferedDevice | None:
         items = self.tree.selectedItems()
@@ -192,7 +205,7 @@ class DevicesDialog(QDialog):
     def add_image(self, path: str) -> None:
         """Offer an image file beside the devices."""
         self._images.append(path)
-        self._spawn(self._reload_and_choose(path))
+        self._start(self._reload_and_choose(path))
 
     async def _reload_and_choose(self, path: str) -> None:
         await self.reload()

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
@@ -22,15 +31,20 @@ class FormDialog(QDialog):
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._checks: list[tuple[Check, QLabel]] = []
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        self.ok.setText(ok)
+        self.ok = QPushButton(ok)
+        self._layout = QVBoxLayout(self)
+        self._layout.addLayout(self.form)
+
+    def finish(self, first: QWidget) -> None:
+        """Add the buttons below the fields, so that Tab reaches them last, and start in the field *first*."""
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        buttons.addButton(self.ok, QDialogButtonBox.ButtonRole.AcceptRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addStretch(1)
-        layout.addWidget(buttons)
+        self.ok.setDefault(True)
+        self._layout.addStretch(1)
+        self._layout.addWidget(buttons)
+        first.setFocus()
 
     def add_field(self, name: str, field: QWidget, check: Check | None = None) -> None:
         """Add a field under *name*, which a screen reader says too."""

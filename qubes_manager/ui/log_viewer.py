@@ -75,7 +75,6 @@ class LogViewer(QDialog):
         self.text.setPlaceholderText("This log is empty so far.")
         self.status = QLabel()
         self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.status.setAccessibleName("Status of the log")
         layout = QVBoxLayout(self)
         layout.addLayout(self._top())
         layout.addWidget(self.text, 1)
@@ -168,7 +167,8 @@ class LogViewer(QDialog):
                 await self._insert(piece.data, QTextCursor.MoveOperation.End)
                 self._jump_to_end()
             self._last = piece
-            self._tell()
+            if piece.data:
+                self._tell()
 
     async def _insert(self, data: bytes, where: QTextCursor.MoveOperation) -> None:
         """Put text into the view slice by slice, so that the window stays alive."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent
 from PySide6.QtWidgets import (
     QDockWidget,
@@ -46,7 +46,12 @@ _NO_DOMAINS = (
 
 
 class MainWindow(QMainWindow):
-    """Table, tool bar, menus, messages and details, over the services that it is given."""
+    """Table, tool bar, menus, messages and details, over the services that it is given.
+
+    ``quit_requested`` says that the user has had enough; the program then ends in its own order.
+    """
+
+    quit_requested = Signal()
 
     def __init__(self, services: Services, settings: Settings) -> None:
         super().__init__()
@@ -86,7 +91,7 @@ class MainWindow(QMainWindow):
         search.setPlaceholderText("Search (Ctrl+F)")
         search.setAccessibleName("Search domains")
         search.setClearButtonEnabled(True)
-        search.addAction(icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+        search.addAction(QAction(icon("search"), "Search", search), QLineEdit.ActionPosition.LeadingPosition)
         search.setMaximumWidth(260)
         return search
 
@@ -166,9 +171,7 @@ class MainWindow(QMainWindow):
 
     def _build_status(self) -> None:
         self.counts = QLabel()
-        self.counts.setAccessibleName("Number of domains")
         self.clipboard_note = QLabel()
-        self.clipboard_note.setAccessibleName("Inter-domain clipboard")
         self.statusBar().addWidget(self.counts)
         self.statusBar().addPermanentWidget(self.clipboard_note)
 
@@ -336,4 +339,4 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         event.accept()
-        self.window_actions["quit"].trigger()
+        self.quit_requested.emit()

@@ -51,7 +51,8 @@ class Message(QFrame):
         self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.label.setSizePolicy(_grows_with_text())
+        self.setSizePolicy(_grows_with_text())
         self.progress = QProgressBar()
         self.progress.setFixedWidth(160)
         self.progress.hide()
@@ -108,6 +109,7 @@ class MessageBar(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(6, 4, 6, 4)
         self._layout.setSpacing(4)
+        self.setSizePolicy(_grows_with_text())
         self._messages: dict[str, Message] = {}
         self._count = 0
         self.hide()
@@ -152,6 +154,13 @@ class MessageBar(QWidget):
     def show_progress(self, text: str, on_cancel: Callable[[], None], key: str) -> "Progress":
         """Show a long job with a bar and a Cancel button."""
         return Progress(self, text, on_cancel, key)
+
+
+def _grows_with_text() -> QSizePolicy:
+    """As high as the text needs at the width there is."""
+    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    return policy
 
 
 class Progress:

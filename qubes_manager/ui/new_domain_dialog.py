@@ -53,6 +53,7 @@ class NewDomainDialog(FormDialog):
             field.textChanged.connect(self.validate)
         self.connection.currentTextChanged.connect(self.validate)
         self.ok.setEnabled(False)
+        self.finish(self.name)
 
     def _image_row(self) -> QWidget:
         row = QWidget()

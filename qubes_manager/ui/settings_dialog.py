@@ -46,6 +46,7 @@ class SettingsDialog(FormDialog):
             field.setToolTip("Takes effect when the domain is started next")
         self.name.textChanged.connect(self.validate)
         self.tags.textChanged.connect(self.validate)
+        self.finish(self.name if self.name.isEnabled() else self.label)
         self.validate()
 
     def _check_tags(self) -> None:

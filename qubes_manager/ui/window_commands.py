@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QApplication, QDialog
+from PySide6.QtWidgets import QDialog
 
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.store import HostPhase
@@ -47,7 +47,7 @@ class WindowCommands:
             "search": self._search,
             "refresh": services.hosts.refresh_all,
             "about": lambda: window.show_about(),
-            "quit": QApplication.quit,
+            "quit": window.quit_requested.emit,
         }
 
     def trigger(self, action_id: str) -> None:

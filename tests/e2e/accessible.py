@@ -1,0 +1,80 @@
+"""Tells what AT-SPI sees of the program, as JSON. Run by the system's Python, which has pyatspi.
+
+accessible.py tree        all controls that show: role, name, text, place, states
+accessible.py press NAME  press a menu item or button by its accessible action
+"""
+
+import json
+import sys
+
+import pyatspi
+
+APPLICATION = "Qubes Manager"
+MAX_NODES = 6000
+
+
+def application():
+    for child in pyatspi.Registry.getDesktop(0):
+        if child is not None and child.name in (APPLICATION, "qubes-manager", "python3", "python"):
+            return child
+    return None
+
+
+def describe(node, depth):
+    entry = {"role": node.getRoleName(), "name": node.name, "depth": depth}
+    states = node.getState()
+    entry["states"] = [s for s in ("showing", "enabled", "focused", "checked", "selected", "modal") if has(states, s)]
+    try:
+        box = node.queryComponent().getExtents(pyatspi.DESKTOP_COORDS)
+        entry["box"] = [box.x, box.y, box.width, box.height]
+    except NotImplementedError:
+        entry["box"] = [0, 0, 0, 0]
+    try:
+        text = node.queryText()
+        entry["text"] = text.getText(0, min(text.characterCount, 5000))
+    except NotImplementedError:
+        entry["text"] = ""
+    return entry
+
+
+def has(states, name):
+    return states.contains(getattr(pyatspi, f"STATE_{name.upper()}"))
+
+
+def walk(node, depth=0):
+    yield node, depth
+    for child in node:
+        if child is not None:
+            yield from walk(child, depth + 1)
+
+
+def main():
+    app = application()
+    if app is None:
+        print("[]")
+        return
+    if sys.argv[1] == "press":
+        for node, _depth in walk(app):
+            if node.name == sys.argv[2] and node.getRoleName() in (
+                "menu item",
+                "check menu item",
+                "push button",
+                "menu",
+            ):
+                node.queryAction().doAction(0)
+                print("true")
+                return
+        print("false")
+        return
+    found = []
+    for node, depth in walk(app):
+        try:
+            found.append(describe(node, depth))
+        except Exception as error:  # a control that goes away while it is looked at
+            found.append({"role": "gone", "name": str(error), "depth": depth, "states": [], "box": [0] * 4, "text": ""})
+        if len(found) >= MAX_NODES:
+            break
+    print(json.dumps(found))
+
+
+main()

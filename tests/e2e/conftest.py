@@ -1,0 +1,182 @@
+"""The real program in a real window, driven as a person would."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.screen import Screen
+
+COMMANDS = Path(sys.executable).parent
+PICTURES = Path(__file__).parents[2] / "build/pictures"
+# pyatspi comes as a Debian package, for the system's own Python only.
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control as AT-SPI tells it."""
+
+    role: str
+    name: str
+    text: str
+    states: frozenset[str]
+    box: tuple[int, int, int, int]
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        x, y, width, height = self.box
+        return x + width // 2, y + height // 2
+
+
+class Program:
+    """A running manager on a virtual screen."""
+
+    def __init__(self, screen: Screen, folder: Path, *options: str, settings: str = "") -> None:
+        self.screen = screen
+        self.folder = folder
+        config = folder / "config/qubes-manager"
+        config.mkdir(parents=True, exist_ok=True)
+        if settings:
+            (config / "settings.yaml").write_text(settings)
+        self.environment = {
+            **screen.environment,
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "QUBES_MANAGER_TEST_CACHE": os.environ.get("QUBES_MANAGER_TEST_CACHE", ""),
+        }
+        self.log = folder / "program.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [COMMANDS / "qubes-manager", "--log-level", "info", *options],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    # Seeing.
+
+    def ready(self, timeout: float = 30) -> None:
+        """Wait until the program says that its table shows all rows, and its window is there."""
+        self.until(lambda: re.search(r"ready rows=\d+ elapsed_ms=\d+", self.log.read_text()), "ready", timeout)
+        self.until(lambda: self.find("table", "Domains") or self.find(None, "No domains yet"), "the window", timeout)
+
+    def controls(self) -> list[Control]:
+        script = Path(__file__).with_name("accessible.py")
+        output = self.screen.run(SYSTEM_PYTHON, str(script), "tree")
+        return [
+            Control(c["role"], c["name"], c["text"], frozenset(c["states"]), tuple(c["box"]))
+            for c in json.loads(output or "[]")
+        ]
+
+    def find(self, role: str | None, name: str, *, showing: bool = True) -> Control | None:
+        # Dialogs come behind the window they belong to.
+        for control in reversed(self.controls()):
+            fits = name in (control.name, control.text)
+            if fits and (role is None or role == control.role) and (not showing or "showing" in control.states):
+                return control
+        return None
+
+    def texts(self) -> list[str]:
+        """Everything that can be read on the screen."""
+        shown = [c for c in self.controls() if "showing" in c.states]
+        return [c.name for c in shown] + [c.text for c in shown]
+
+    def reads(self, part: str, timeout: float = 15) -> str:
+        """Wait for a text that has *part*, and return it whole."""
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = [text for text in self.texts() if part in text]
+            return bool(found)
+
+        self.until(look, f"a text with {part!r}", timeout)
+        return found[0]
+
+    def until(self, check: Callable[[], object], what: str, timeout: float = 20) -> None:
+        end = time.monotonic() + timeout
+        while not check():
+            assert self.process.poll() is None, self.log.read_text()
+            if time.monotonic() > end:
+                self.picture("failed")
+                pytest.fail(f"not within {timeout} s: {what}\n{self.log.read_text()[-2000:]}\n{self.texts()}")
+            time.sleep(0.15)
+
+    def picture(self, name: str) -> None:
+        self.screen.picture(PICTURES / f"{name}.png")
+
+    # Acting.
+
+    def click(self, name: str, role: str | None = None, *, double: bool = False) -> None:
+        """Click a control with the mouse."""
+        self.until(lambda: self.find(role, name), f"{role or 'a control'} {name!r}")
+        control = self.find(role, name)
+        assert control
+        x, y = control.centre
+        clicks = ["--repeat", "2", "--delay", "60"] if double else []
+        self.screen.run("xdotool", "mousemove", str(x), str(y), "click", *clicks, "1")
+        time.sleep(0.15)
+
+    def keys(self, *keys: str) -> None:
+        """Press keys."""
+        self.screen.run("xdotool", "key", "--delay", "40", *keys)
+        time.sleep(0.2)
+
+    def type(self, text: str) -> None:
+        """Type text."""
+        self.screen.run("xdotool", "type", "--delay", "15", text)
+        time.sleep(0.2)
+
+    def choose(self, domain: str) -> None:
+        """Click a domain's row."""
+        self.click(domain, "table cell")
+
+    def cells(self) -> list[str]:
+        """What the table's cells say."""
+        return [c.name or c.text for c in self.controls() if c.role == "table cell" and "showing" in c.states]
+
+    def quit(self) -> int:
+        """Close the program with the keyboard."""
+        self.keys("ctrl+q")
+        return self.process.wait(15)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    screen = Screen(tmp_path_factory.mktemp("screen"))
+    yield screen
+    screen.close()
+
+
+@pytest.fixture
+def start(screen: Screen, tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start the program; it is ended with the test."""
+    programs: list[Program] = []
+
+    def start(*options: str, settings: str = "", ready: bool = True) -> Program:
+        program = Program(screen, tmp_path, *options, settings=settings)
+        programs.append(program)
+        if ready:
+            program.ready()
+        return program
+
+    yield start
+    for program in programs:
+        program.close()

@@ -1,0 +1,68 @@
+"""What the window shows when something is wrong, or when there is nothing."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.private_daemon import PrivateDaemon
+from tests.e2e.conftest import Program
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def empty_daemon() -> Iterator[PrivateDaemon]:
+    """A libvirtd without domains."""
+    folder = Path(tempfile.mkdtemp(prefix="qm-", dir="/var/tmp"))
+    daemon = PrivateDaemon(folder)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_libvirt_without_domains_says_what_to_do(start: Callable[..., Program], empty_daemon: PrivateDaemon) -> None:
+    program = start("--connect", empty_daemon.uri)
+    program.reads("No domains yet")
+    program.picture("empty")
+    program.click("New domain…", "push button")
+    program.reads("Checksum")
+    program.type("1bad")
+    program.reads("start with a letter")
+    program.picture("new-domain")
+
+
+def test_a_host_that_is_not_there_has_a_banner_and_comes_back(
+    start: Callable[..., Program], empty_daemon: PrivateDaemon
+) -> None:
+    empty_daemon.stop()
+    program = start("--connect", empty_daemon.uri, ready=False)
+    program.reads("libvirtd is not running there")
+    program.picture("disconnected")
+    empty_daemon.start()
+    program.click("Retry", "push button")
+    program.reads("No domains yet")
+
+
+def test_broken_settings_are_kept_aside_and_said(start: Callable[..., Program]) -> None:
+    program = start("--connect", "test:///default", settings="appearance: loud\n")
+    program.reads("The settings could not be used (appearance: 'loud' cannot be used; use one of system, light, dark)")
+    kept = program.folder / "config/qubes-manager/settings.broken.yaml"
+    assert kept.read_text() == "appearance: loud\n"
+
+
+def test_two_hosts_show_their_own_rows(start: Callable[..., Program], empty_daemon: PrivateDaemon) -> None:
+    program = start("--connect", "test:///default", "--connect", empty_daemon.uri)
+    program.until(lambda: program.cells().count("dom0") == 2, "a row for each host")
+    assert "test" in program.cells()
+
+
+@pytest.mark.parametrize("appearance", ["light", "dark"])
+def test_light_and_dark(start: Callable[..., Program], appearance: str) -> None:
+    program = start("--connect", "test:///default", settings=f"appearance: {appearance}\n")
+    program.choose("test")
+    program.picture(appearance)
+    assert program.quit() == 0
