@@ -1,6 +1,11 @@
 """What all tests share."""
 
 import os
+
+# Qt must not share GLib's default context with libvirt's event thread; widgets in the tests need no screen.
+os.environ["QT_NO_GLIB"] = "1"
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """The real program in a real window, driven as a person would."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +39,9 @@ class Control:
 class Program:
     """A running manager on a virtual screen."""
 
-    def __init__(self, screen: Screen, folder: Path, *options: str, settings: str = "") -> None:
+    def __init__(
+        self, screen: Screen, folder: Path, *options: str, settings: str = "", environment: dict[str, str] | None = None
+    ) -> None:
         self.screen = screen
         self.folder = folder
         config = folder / "config/qubes-manager"
@@ -50,7 +52,7 @@ class Program:
             **screen.environment,
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_STATE_HOME": str(folder / "state"),
-            "QUBES_MANAGER_TEST_CACHE": os.environ.get("QUBES_MANAGER_TEST_CACHE", ""),
+            **(environment or {}),
         }
         self.log = folder / "program.log"
         with self.log.open("wb") as log:
@@ -170,8 +172,8 @@ def start(screen: Screen, tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Start the program; it is ended with the test."""
     programs: list[Program] = []
 
-    def start(*options: str, settings: str = "", ready: bool = True) -> Program:
-        program = Program(screen, tmp_path, *options, settings=settings)
+    def start(*options: str, ready: bool = True, **how: Any) -> Program:
+        program = Program(screen, tmp_path, *options, **how)
         programs.append(program)
         if ready:
             program.ready()

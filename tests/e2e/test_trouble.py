@@ -60,6 +60,20 @@ def test_two_hosts_show_their_own_rows(start: Callable[..., Program], empty_daem
     assert "test" in program.cells()
 
 
+def test_at_two_hundred_per_cent_everything_is_there(start: Callable[..., Program]) -> None:
+    program = start(
+        "--connect",
+        "test:///default",
+        settings="window_width: 620\nwindow_height: 380\nshow_details: false\n",
+        environment={"QT_SCALE_FACTOR": "2"},
+    )
+    program.choose("test")
+    program.picture("double")
+    width = program.find("table", "Domains").box[2]
+    assert width > 1000
+    assert program.quit() == 0
+
+
 @pytest.mark.parametrize("appearance", ["light", "dark"])
 def test_light_and_dark(start: Callable[..., Program], appearance: str) -> None:
     program = start("--connect", "test:///default", settings=f"appearance: {appearance}\n")
