@@ -30,7 +30,8 @@ class CallThreads:
         self._name = name
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = 0
-        self._pending = 0
+        self._unfinished = 0
+        self._lock = threading.Lock()
 
     async def run(self, what: str, func: Callable[..., T], *args: object, timeout: float | None = CALL_TIMEOUT) -> T:
         """Run ``func(*args)`` in a thread and return its result.
@@ -52,7 +53,6 @@ class CallThreads:
                 _settle(loop, future, None, result)
 
         self._submit(job)
-        self._pending += 1
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -60,8 +60,6 @@ class CallThreads:
             raise TimedOut(f"cannot {what}: the host did not answer within {timeout:.0f} s") from None
         except libvirt.libvirtError as error:
             raise translate(error, what) from error
-        finally:
-            self._pending -= 1
 
     def close(self) -> None:
         """Let every thread end when its call does."""
@@ -69,14 +67,20 @@ class CallThreads:
             self._jobs.put(None)
 
     def _submit(self, job: _Job) -> None:
-        if self._pending >= self._threads and self._threads < SIZE:
-            self._threads += 1
+        # A job whose waiter has given up still holds its thread, so the threads themselves say when it ends.
+        with self._lock:
+            self._unfinished += 1
+            is_new = self._unfinished > self._threads and self._threads < SIZE
+            self._threads += is_new
+        if is_new:
             threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
         self._jobs.put(job)
 
     def _work(self) -> None:
         while job := self._jobs.get():
             job()
+            with self._lock:
+                self._unfinished -= 1
 
 
 def _settle(

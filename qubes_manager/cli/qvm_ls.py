@@ -3,6 +3,7 @@
 People wait for this one, so it starts to connect before it imports what it needs afterwards.
 """
 
+import gc
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
@@ -45,6 +46,8 @@ def _parser() -> ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
+    # A short life with many objects and no cycles: the collector would only look at them again and again.
+    gc.disable()
     parser = _parser()
     options = parser.parse_args(argv)
     if options.VMNAME and (options.all or options.exclude):

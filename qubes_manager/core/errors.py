@@ -13,7 +13,7 @@ class BadInput(QubesManagerError):
     """What the user gave cannot be used; says which field, what was found and what is allowed."""
 
     def __init__(self, field: str, found: str, allowed: str) -> None:
-        super().__init__(f"{field}: {found!r} cannot be used; {allowed}")
+        super().__init__(f"{field}: {str(found)!r} cannot be used; {allowed}")
         self.field = field
 
 
