@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 from qubes_manager.ui.icons import program_icon
 
 _ICON = 72
+_TEXT_WIDTH = 460
 
 
 class EmptyState(QWidget):
@@ -33,7 +34,9 @@ class EmptyState(QWidget):
         text = QLabel(hint)
         text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         text.setWordWrap(True)
-        layout.addWidget(text)
+        text.setFixedWidth(_TEXT_WIDTH)
+        layout.addWidget(text, 0, Qt.AlignmentFlag.AlignCenter)
+        layout.addSpacing(12)
         for action in actions:
             button = QPushButton(action.icon(), action.text().replace("&", ""))
             button.setToolTip(action.toolTip())

@@ -91,7 +91,8 @@ class MainWindow(QMainWindow):
         search.setPlaceholderText("Search (Ctrl+F)")
         search.setAccessibleName("Search domains")
         search.setClearButtonEnabled(True)
-        search.addAction(QAction(icon("search"), "Search", search), QLineEdit.ActionPosition.LeadingPosition)
+        self._search_picture = QAction(icon("search"), "Search", search)
+        search.addAction(self._search_picture, QLineEdit.ActionPosition.LeadingPosition)
         search.setMaximumWidth(260)
         return search
 
@@ -334,6 +335,7 @@ class MainWindow(QMainWindow):
         if event.type() == QEvent.Type.WindowStateChange:
             self._visible_changed(self.view.visible_keys())
         elif event.type() == QEvent.Type.PaletteChange and hasattr(self, "window_actions"):
+            self._search_picture.setIcon(icon("search"))
             self.domain_actions.recolour()
             self.window_actions.recolour()
 
