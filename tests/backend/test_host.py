@@ -1,9 +1,10 @@
 """What the backend learns of the host, from real tools and from documents of libvirt's kind."""
 
+import asyncio
 import json
-import logging
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from qubes_manager.backend import host_usage as module
@@ -11,9 +12,11 @@ from qubes_manager.backend.call_threads import SIZE, CallThreads
 from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.daemon_paths import daemon_paths
 from qubes_manager.backend.host_tools import run_tool_now
+from qubes_manager.backend.libvirt_errors import translate
 from qubes_manager.backend.log_files import read_growth, read_piece
 from qubes_manager.backend.node_devices import list_block_devices, parse_storage_device
 from qubes_manager.core.errors import HostUnreachable, NotFound, QubesManagerError, TimedOut
+from qubes_manager.core.events import HostEventKind
 
 USB_STICK = """<device><name>block_sdb</name><devnode type='dev'>/dev/sdb</devnode><capability type='storage'>
 <block>/dev/sdb</block><bus>usb</bus><drive_type>disk</drive_type><model>Ultra Fit</model><vendor>SanDisk</vendor>
@@ -159,9 +162,53 @@ def test_growth_is_read_and_a_replaced_log_from_its_start(tmp_path: Path) -> Non
 
 
 def test_our_own_log_handlers_do_not_print_libvirts_errors(capfd) -> None:
-    import libvirt
-
     with pytest.raises(libvirt.libvirtError):
         libvirt.open("qemu+unix:///session?socket=/no/such/socket")
     assert capfd.readouterr().err == ""
-    assert logging.getLogger("qubes_manager")
+
+
+async def test_a_node_device_that_appears_is_heard_of() -> None:
+    connection = LibvirtConnection("test:///default", watch=True)
+    await connection.open()
+    with connection.listen() as events:
+        names = "<wwnn>2000000012341234</wwnn><wwpn>1000000012341234</wwpn>"
+        host = f"<capability type='scsi_host'><capability type='fc_host'>{names}</capability></capability>"
+        xml = f"<device><parent>scsi_host2</parent>{host}</device>"
+        await connection.call("plug in", lambda raw: raw.nodeDeviceCreateXML(xml, 0))
+        event = await asyncio.wait_for(events.get(), 5)
+    assert event.kind is HostEventKind.NODE_DEVICES
+    await connection.close()
+
+
+def error_of(code: int, message: str) -> libvirt.libvirtError:
+    """An error as the bindings make it; for those that cannot be had here."""
+    error = libvirt.libvirtError(message)
+    error.err = (code, 0, message, 0, "", None, None, 0, 0)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "raw", "what", "part"),
+    [
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "x: No space left on device", "copy", "cannot copy: the disk is full"),
+        (
+            libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+            "authentication unavailable: no polkit agent available to authenticate action",
+            "connect to qemu:///system",
+            "cannot connect to qemu:///system: you may not use this connection: join the group “libvirt”",
+        ),
+        (
+            libvirt.VIR_ERR_NO_CONNECT,
+            "no connection driver available for qemu:///system",
+            "connect to qemu:///system",
+            "this libvirt has no driver for it: for QEMU install libvirt-daemon-driver-qemu",
+        ),
+        (libvirt.VIR_ERR_NO_DOMAIN, "Domain not found", "start “work”", "the domain does not exist"),
+        (libvirt.VIR_ERR_OPERATION_FAILED, "first line\nsecond", "start “work”", "cannot start “work”: first line"),
+    ],
+)
+def test_libvirts_errors_become_one_plain_line(code: int, raw: str, what: str, part: str) -> None:
+    plain = translate(error_of(code, raw), what)
+    assert str(plain).startswith(part) or part in str(plain)
+    assert "\n" not in str(plain)
+    assert plain.details == raw
