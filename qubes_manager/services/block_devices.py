@@ -120,9 +120,7 @@ class BlockDevices:
         await self._hosts.refresh(key)
 
     def _domain(self, key: DomainKey) -> Domain:
-        domain = self._store.get(key)
-        if domain is None:
-            raise NotFound("the domain does not exist any more")
+        domain = self._store.require(key)
         if domain.is_host:
             raise Refused("dom0 is this machine; its devices are its own")
         return domain

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from qubes_manager.backend import storage
 from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.domain_actions import DomainActions, define, domain_type
+from qubes_manager.backend.domain_actions import define, domain_type
 from qubes_manager.backend.images import Image, file_digest, inspect_image, require_system
 from qubes_manager.backend.new_domain import DiskSpec, NewDomain
 from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainConfig, DomainKey, OwnVolume
-from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import BadInput, QubesManagerError, Refused
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.values import check_word
+from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
@@ -183,12 +184,10 @@ class Creation:
 
     async def remove(self, key: DomainKey) -> None:
         """Remove a halted domain and the volumes that were made for it; raises Refused, NotFound."""
-        domain = self._store.get(key)
-        if domain is None:
-            raise NotFound("the domain does not exist any more")
+        domain = self._store.require(key)
         refuse_removal(domain, self._store.of_host(key.connection))
         with self._store.activity(key, Activity.REMOVING):
-            await DomainActions(self._hosts.connection(key.connection), domain).undefine()
+            await actions_on(self._hosts, domain).undefine()
             for volume in domain.config.volumes if domain.config else ():
                 await storage.delete_volume(self._hosts.connection(key.connection), volume.pool, volume.name)
             await self._hosts.refresh(key)

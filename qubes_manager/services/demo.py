@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.backend import storage
-from qubes_manager.backend.domain_actions import DomainActions, define, domain_type
+from qubes_manager.backend.domain_actions import define, domain_type
 from qubes_manager.backend.new_domain import NewDomain
 from qubes_manager.backend.tiny_guest import TinyGuest, build_tiny_guest
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
 from qubes_manager.services.creation import Creation, console_log_path
+from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
@@ -88,7 +89,7 @@ class Demo:
         connection = self._hosts.connection(uri)
         for domain in self.domains(uri):
             if domain.state.is_active:
-                await DomainActions(connection, domain).kill()
+                await actions_on(self._hosts, domain).kill()
                 await self._hosts.refresh(domain.key)
             await self._creation.remove(domain.key)
             names.append(domain.name)

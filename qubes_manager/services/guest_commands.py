@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from qubes_manager.backend.guest_agent import GuestAgent
 from qubes_manager.core.domain import DomainKey, DomainState
-from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.errors import Refused
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.store import DomainStore
@@ -37,9 +37,7 @@ class GuestCommands:
 
         Raises Refused, GuestError, NotFound.
         """
-        domain = self._store.get(key)
-        if domain is None:
-            raise NotFound("the domain does not exist any more")
+        domain = self._store.require(key)
         if domain.is_host:
             raise Refused("dom0 is this machine: run the command in a terminal")
         standing = domain.state in (DomainState.PAUSED, DomainState.SUSPENDED)

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from qubes_manager.backend.domain_actions import DomainActions
 from qubes_manager.core.domain import Activity, Domain, DomainKey, DomainState
-from qubes_manager.core.errors import HostUnreachable, NotFound, TimedOut
+from qubes_manager.core.errors import HostUnreachable, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
@@ -27,19 +27,10 @@ class Lifecycle:
         self._hosts = hosts
         self._store = store
 
-    def _domain(self, key: DomainKey) -> Domain:
-        domain = self._store.get(key)
-        if domain is None:
-            raise NotFound("the domain does not exist any more")
-        return domain
-
-    def _actions(self, domain: Domain) -> DomainActions:
-        return DomainActions(self._hosts.connection(domain.key.connection), domain)
-
     async def start(self, key: DomainKey) -> None:
         """Start a halted domain, or let a paused one go on."""
-        domain = self._domain(key)
-        actions = self._actions(domain)
+        domain = self._store.require(key)
+        actions = actions_on(self._hosts, domain)
         if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
             await actions.resume()
             await self._hosts.refresh(key)
@@ -50,17 +41,17 @@ class Lifecycle:
 
     async def pause(self, key: DomainKey) -> None:
         """Stop the domain's CPUs."""
-        await self._actions(self._domain(key)).pause()
+        await actions_on(self._hosts, self._store.require(key)).pause()
         await self._hosts.refresh(key)
 
     async def suspend(self, key: DomainKey) -> None:
         """Ask the guest to suspend to RAM."""
-        await self._actions(self._domain(key)).suspend()
+        await actions_on(self._hosts, self._store.require(key)).suspend()
 
     async def kill(self, key: DomainKey) -> None:
         """End the domain at once; what it had not saved is lost."""
         with self._store.activity(key, Activity.KILLING):
-            await self._actions(self._domain(key)).kill()
+            await actions_on(self._hosts, self._store.require(key)).kill()
             await self._hosts.refresh(key)
 
     async def shutdown(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
@@ -70,11 +61,11 @@ class Lifecycle:
 
     async def request_shutdown(self, key: DomainKey) -> None:
         """Ask the guest to shut down, without waiting for it."""
-        await self._actions(self._domain(key)).request_shutdown()
+        await actions_on(self._hosts, self._store.require(key)).request_shutdown()
 
     async def wait_halted(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Wait until a domain that was asked to shut down has done so; raises ShutdownTimedOut."""
-        domain = self._domain(key)
+        domain = self._store.require(key)
         with (
             self._store.activity(key, Activity.HALTING),
             self._hosts.connection(key.connection).listen() as events,
@@ -88,13 +79,13 @@ class Lifecycle:
         """Shut the domain down and start it again, so that it comes up with its present configuration."""
         with self._store.activity(key, Activity.RESTARTING):
             await self._shut_down(key, timeout)
-            await self._actions(self._domain(key)).start()
+            await actions_on(self._hosts, self._store.require(key)).start()
             await self._hosts.refresh(key)
 
     async def _shut_down(self, key: DomainKey, timeout: float) -> None:
-        domain = self._domain(key)
+        domain = self._store.require(key)
         with self._hosts.connection(key.connection).listen() as events:
-            await self._actions(domain).request_shutdown()
+            await actions_on(self._hosts, domain).request_shutdown()
             await self._wait_stopped(domain, events, timeout)
         await self._hosts.refresh(key)
 

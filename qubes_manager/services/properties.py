@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from qubes_manager.backend.domain_actions import DomainActions
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.errors import BadInput, NotFound, Refused
+from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.values import MAX_WORD, check_word
+from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
@@ -26,18 +26,13 @@ class Properties:
         self._store = store
 
     def _domain(self, key: DomainKey) -> Domain:
-        domain = self._store.get(key)
-        if domain is None:
-            raise NotFound("the domain does not exist any more")
+        domain = self._store.require(key)
         if domain.is_host:
             raise Refused("dom0 is this machine; it has no properties to set")
         return domain
 
-    def _actions(self, domain: Domain) -> DomainActions:
-        return DomainActions(self._hosts.connection(domain.key.connection), domain)
-
     async def _edit(self, key: DomainKey, change: "Callable[[MetadataEdit], None]") -> None:
-        await self._actions(self._domain(key)).edit_metadata(change)
+        await actions_on(self._hosts, self._domain(key)).edit_metadata(change)
         await self._hosts.refresh(key)
 
     async def set_label(self, key: DomainKey, label: str) -> None:
@@ -72,21 +67,21 @@ class Properties:
 
     async def set_autostart(self, key: DomainKey, enabled: bool) -> None:
         """Whether the domain starts with the host."""
-        await self._actions(self._domain(key)).set_autostart(enabled)
+        await actions_on(self._hosts, self._domain(key)).set_autostart(enabled)
         await self._hosts.refresh(key)
 
     async def set_memory(self, key: DomainKey, mib: int) -> None:
         """Set the memory, in MiB, from the next start on."""
         if not 16 <= mib <= 1 << 24:
             raise BadInput("memory", str(mib), "give 16 MiB or more")
-        await self._actions(self._domain(key)).edit_config(lambda edit: edit.set_memory(mib * 1024))
+        await actions_on(self._hosts, self._domain(key)).edit_config(lambda edit: edit.set_memory(mib * 1024))
         await self._hosts.refresh(key)
 
     async def set_vcpus(self, key: DomainKey, count: int) -> None:
         """Set the number of virtual CPUs from the next start on."""
         if not 1 <= count <= 512:
             raise BadInput("vcpus", str(count), "give 1 to 512")
-        await self._actions(self._domain(key)).edit_config(lambda edit: edit.set_vcpus(count))
+        await actions_on(self._hosts, self._domain(key)).edit_config(lambda edit: edit.set_vcpus(count))
         await self._hosts.refresh(key)
 
     async def set_kernelopts(self, key: DomainKey, options: str) -> None:
@@ -94,14 +89,14 @@ class Properties:
         domain = self._domain(key)
         if not (domain.config and domain.config.kernel):
             raise Refused(f"“{domain.name}” boots by itself; only a kernel given from outside takes options")
-        await self._actions(domain).edit_config(lambda edit: edit.set_kernelopts(options))
+        await actions_on(self._hosts, domain).edit_config(lambda edit: edit.set_kernelopts(options))
         await self._hosts.refresh(key)
 
     async def set_notes(self, key: DomainKey, text: str) -> None:
         """Set the notes (libvirt's description)."""
         if len(text) > MAX_NOTES:
             raise BadInput("notes", f"{len(text)} characters", f"use at most {MAX_NOTES}")
-        await self._actions(self._domain(key)).set_notes(text)
+        await actions_on(self._hosts, self._domain(key)).set_notes(text)
         await self._hosts.refresh(key)
 
     async def rename(self, key: DomainKey, name: str) -> None:
@@ -114,5 +109,5 @@ class Properties:
             raise Refused(f"“{domain.name}” is running: shut it down before it is renamed")
         if any(d.name == name for d in self._store.of_host(key.connection)):
             raise Refused(f"there is a domain “{name}” already; choose another name")
-        await self._actions(domain).rename(name)
+        await actions_on(self._hosts, domain).rename(name)
         await self._hosts.refresh(key)

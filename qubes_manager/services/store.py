@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from qubes_manager.core.domain import Activity, Domain, DomainKey
+from qubes_manager.core.errors import NotFound
 
 # Changes are announced together: a thousand starts are a handful of batches.
 BATCH_SECONDS = 0.03
@@ -65,6 +66,12 @@ class DomainStore:
     def get(self, key: DomainKey) -> Domain | None:
         """Return the newest snapshot, or None when the domain is gone."""
         return self._domains.get(key)
+
+    def require(self, key: DomainKey) -> Domain:
+        """Return the newest snapshot; raises NotFound when the domain is gone."""
+        if domain := self._domains.get(key):
+            return domain
+        raise NotFound("the domain does not exist any more")
 
     def of_host(self, uri: str) -> list[Domain]:
         """Return the domains of one connection."""
