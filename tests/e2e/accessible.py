@@ -5,7 +5,6 @@ accessible.py press NAME  press a menu item or button by its accessible action
 """
 
 import json
-import sys
 
 import pyatspi
 
@@ -20,8 +19,14 @@ def application():
     return None
 
 
+def role(node):
+    """The role's name; newer releases of AT-SPI call a push button a button."""
+    name = node.getRoleName()
+    return "push button" if name == "button" else name
+
+
 def describe(node, depth):
-    entry = {"role": node.getRoleName(), "name": node.name, "depth": depth}
+    entry = {"role": role(node), "name": node.name, "depth": depth}
     states = node.getState()
     entry["states"] = [s for s in ("showing", "enabled", "focused", "checked", "selected", "modal") if has(states, s)]
     try:
@@ -52,19 +57,6 @@ def main():
     app = application()
     if app is None:
         print("[]")
-        return
-    if sys.argv[1] == "press":
-        for node, _depth in walk(app):
-            if node.name == sys.argv[2] and node.getRoleName() in (
-                "menu item",
-                "check menu item",
-                "push button",
-                "menu",
-            ):
-                node.queryAction().doAction(0)
-                print("true")
-                return
-        print("false")
         return
     found = []
     for node, depth in walk(app):

@@ -73,7 +73,7 @@ class Program:
 
     def controls(self) -> list[Control]:
         script = Path(__file__).with_name("accessible.py")
-        output = self.screen.run(SYSTEM_PYTHON, str(script), "tree")
+        output = self.screen.run(SYSTEM_PYTHON, str(script))
         return [
             Control(c["role"], c["name"], c["text"], frozenset(c["states"]), tuple(c["box"]))
             for c in json.loads(output or "[]")
