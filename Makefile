@@ -33,8 +33,10 @@ bench: $(VENV)/test.stamp ## print speed, memory and idle cost at 1,000 and 5,00
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
 	$(PYTEST) tests/e2e
+	env -u DISPLAY -u WAYLAND_DISPLAY scripts/run
 	mkdir -p docs/pictures
-	for name in table light dark logs devices settings confirm-kill empty; do \
+	convert build/manager.png -colors 128 docs/pictures/manager.png
+	for name in light dark logs devices settings confirm-kill empty; do \
 	  convert build/pictures/$$name.png -colors 128 docs/pictures/$$name.png; done
 
 clean: ## remove what was built; the guests in the cache stay

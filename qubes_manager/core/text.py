@@ -6,6 +6,7 @@ import unicodedata
 # ECMA-48 control sequences and strings; what is left of a broken one is caught by the control characters below.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _KEPT = frozenset("\n\t")
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n\t]")
 # Format characters can reorder or hide text (Unicode TR 36), so they go together with the controls.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -25,12 +26,9 @@ def one_line(text: str, limit: int = 200) -> str:
 def make_visible(data: bytes) -> str:
     """Return log bytes as text in which every byte or character that does not print is written out (``\\x1b``)."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_visible, text))
+    return _UNUSUAL.sub(_visible, text)
 
 
-def _visible(char: str) -> str:
-    if char.isprintable() or char in _KEPT:
-        return char
-    return char.encode("unicode_escape").decode("ascii")
+def _visible(match: re.Match[str]) -> str:
+    char = match[0]
+    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")

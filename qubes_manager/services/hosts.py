@@ -1,6 +1,7 @@
 """All connections: who is connected, and which connection a domain belongs to."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from qubes_manager.services.store import DomainStore
 
 if TYPE_CHECKING:
     from qubes_manager.services.host_watcher import HostWatcher
+
+log = logging.getLogger(__name__)
 
 
 class Hosts:
@@ -52,7 +55,9 @@ class Hosts:
 
         watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch, opener=opener), self.store)
         self._watchers[uri] = watcher
-        self._tasks.append(asyncio.get_running_loop().create_task(watcher.run()))
+        task = asyncio.get_running_loop().create_task(watcher.run())
+        task.add_done_callback(_log_defect)
+        self._tasks.append(task)
 
     def retry(self, uri: str) -> None:
         """Try a broken connection again now."""
@@ -91,3 +96,9 @@ class Hosts:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(watcher.connection.close() for watcher in self._watchers.values()))
+
+
+def _log_defect(task: "asyncio.Task[None]") -> None:
+    """A watcher runs until it is cancelled; anything else is a defect, which must leave a trace."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("watching a host failed", exc_info=error)

@@ -78,7 +78,7 @@ async def _main(
     wanted = list(dict.fromkeys([*uris, *settings.connections]))
     for uri in wanted:
         services.hosts.follow(uri, openers.get(uri))
-    polling = asyncio.get_running_loop().create_task(services.poller.run())
+    window.tasks.spawn(services.poller.run())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)
     code = 0
@@ -88,7 +88,6 @@ async def _main(
         else:
             await ended.wait()
     finally:
-        polling.cancel()
         window.tasks.cancel_all()
         window.hide()
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent
 from PySide6.QtWidgets import (
+    QComboBox,
     QDockWidget,
     QLabel,
     QLineEdit,
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         )
         self.window_actions = ActionSet(self, WINDOW_ACTIONS, window_commands.trigger)
         self.search = self._make_search()
+        self.filter_box = self._make_filter_box()
         self._build_toolbar()
         self._build_centre()
         self._build_details()
@@ -96,6 +98,14 @@ class MainWindow(QMainWindow):
         search.setMaximumWidth(260)
         return search
 
+    def _make_filter_box(self) -> QComboBox:
+        box = QComboBox()
+        box.setAccessibleName("Filter")
+        box.setToolTip("Which domains the table shows")
+        for named in FILTERS.values():
+            box.addItem(named.text, named.id)
+        return box
+
     def _build_toolbar(self) -> None:
         self.toolbar = QToolBar("Tool bar")
         self.toolbar.setObjectName("toolbar")
@@ -106,6 +116,7 @@ class MainWindow(QMainWindow):
         spacer = QWidget()
         spacer.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.toolbar.addWidget(spacer)
+        self.toolbar.addWidget(self.filter_box)
         self.toolbar.addWidget(self.search)
         for action in self.toolbar.actions():
             if button := self.toolbar.widgetForAction(action):
@@ -191,7 +202,8 @@ class MainWindow(QMainWindow):
         self.model.modelReset.connect(self._choose_page)
         self.search.textChanged.connect(lambda _text: self._filter())
         self.search.returnPressed.connect(self.view.setFocus)
-        self._filters.triggered.connect(lambda _action: self._filter())
+        self._filters.triggered.connect(lambda action: self._set_filter(action.data()))
+        self.filter_box.activated.connect(lambda index: self._set_filter(self.filter_box.itemData(index)))
         self._appearances.triggered.connect(lambda action: set_appearance(action.data()))
         self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
         self.window_actions["details"].toggled.connect(self.dock.setVisible)
@@ -205,15 +217,14 @@ class MainWindow(QMainWindow):
         order = Qt.SortOrder.DescendingOrder if settings.sort_descending else Qt.SortOrder.AscendingOrder
         self.view.horizontalHeader().setSortIndicator(column, order)
         self.view.setSortingEnabled(True)
-        for group, value in ((self._filters, settings.filter), (self._appearances, settings.appearance)):
-            for action in group.actions():
-                action.setChecked(action.data() == value)
+        for action in self._appearances.actions():
+            action.setChecked(action.data() == settings.appearance)
         self.window_actions["toolbar"].setChecked(settings.show_toolbar)
         self.toolbar.setVisible(settings.show_toolbar)
         self.window_actions["details"].setChecked(settings.show_details)
         self.dock.setVisible(settings.show_details)
         set_appearance(settings.appearance)
-        self._filter()
+        self._set_filter(settings.filter)
         self._selection_changed()
         self.view.setFocus()
 
@@ -264,6 +275,13 @@ class MainWindow(QMainWindow):
 
     # What the user does.
 
+    def _set_filter(self, filter_id: str) -> None:
+        """Choose a named filter; menu and tool bar show the same one."""
+        for action in self._filters.actions():
+            action.setChecked(action.data() == filter_id)
+        self.filter_box.setCurrentIndex(self.filter_box.findData(filter_id))
+        self._filter()
+
     def _filter(self) -> None:
         checked = self._filters.checkedAction()
         self.model.set_filter(TableFilter.of(checked.data() if checked else "all", self.search.text()))
@@ -276,7 +294,7 @@ class MainWindow(QMainWindow):
 
     def _show_all(self) -> None:
         self.search.clear()
-        self._filters.actions()[0].trigger()
+        self._set_filter("all")
 
     def _visible_changed(self, keys: Sequence[DomainKey]) -> None:
         self._services.hosts.set_visible(keys)
