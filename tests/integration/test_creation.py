@@ -11,7 +11,8 @@ from qubes_manager.backend import storage
 from qubes_manager.backend.host_tools import run_tool_now
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.errors import BadInput, HostCallFailed, NotFound, QubesManagerError, Refused
-from qubes_manager.services.creation import CreationRequest
+from qubes_manager.services.creation import Creation, CreationRequest
+from qubes_manager.services.hosts import Hosts
 from tests.integration.conftest import World
 
 pytestmark = pytest.mark.guest
@@ -115,10 +116,23 @@ async def test_a_copy_that_is_cancelled_leaves_nothing(world: World, image: Path
     assert not world.named("made")
 
 
-async def test_xml_that_libvirt_rejects_leaves_no_volume(world: World, image: Path) -> None:
-    with pytest.raises(HostCallFailed):
-        await world.creation.create(world.uri, request(image, vcpus=512))
-    assert await left_over(world) == []
+async def test_a_name_that_somebody_takes_meanwhile_leaves_no_volume(world: World, image: Path) -> None:
+    # A world that hears no events still believes that the name is free; libvirt rejects the definition.
+    late = World(world.uri)
+    late.hosts = Hosts(late.store, watch=False)
+    late.creation = Creation(late.hosts, late.store)
+    await late.hosts.load(world.uri)
+    raw = libvirt.open(world.uri)
+    xml = "<domain type='qemu'><name>made</name><memory>65536</memory><os><type>hvm</type></os></domain>"
+    other = raw.defineXML(xml)
+    try:
+        with pytest.raises(HostCallFailed, match="cannot create “made”: .*already exists"):
+            await late.creation.create(world.uri, request(image))
+        assert await left_over(world) == []
+    finally:
+        other.undefine()
+        raw.close()
+        await late.hosts.close()
 
 
 async def test_a_volume_that_is_there_already_is_not_touched(world: World, image: Path) -> None:
