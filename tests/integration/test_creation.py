@@ -126,7 +126,7 @@ async def test_a_name_that_somebody_takes_meanwhile_leaves_no_volume(world: Worl
     xml = "<domain type='qemu'><name>made</name><memory>65536</memory><os><type>hvm</type></os></domain>"
     other = raw.defineXML(xml)
     try:
-        with pytest.raises(HostCallFailed, match="cannot create “made”: .*already exists"):
+        with pytest.raises(HostCallFailed, match=r"cannot create “made”: .*already exists"):
             await late.creation.create(world.uri, request(image))
         assert await left_over(world) == []
     finally:
