@@ -1,7 +1,7 @@
 """What can be done to a domain: power, properties, definition. Each is one or two libvirt calls."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import libvirt
 
@@ -10,7 +10,8 @@ from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.domain_xml import DomainEdit
 from qubes_manager.backend.metadata import MetadataEdit
 from qubes_manager.backend.subscriptions import Handle
-from qubes_manager.core.domain import Domain
+from qubes_manager.core.domain import Domain, DomainClass, Job
+from qubes_manager.core.volumes import OwnVolume, Role
 
 # A start waits for QEMU, and on a busy machine for its turn.
 START_TIMEOUT = 120.0
@@ -70,17 +71,7 @@ class DomainActions:
 
     async def undefine(self) -> None:
         """Make libvirt forget the domain, with its saved state and snapshots' records; disks stay."""
-
-        def undefine(domain: Handle) -> None:
-            try:
-                domain.undefineFlags(_UNDEFINE)
-            except libvirt.libvirtError as error:
-                # Drivers without those features refuse the flags.
-                if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
-                    raise
-                domain.undefine()
-
-        await self._do("delete", undefine)
+        await undefine(self._connection, self._uuid, self._name)
 
     async def rename(self, new_name: str) -> None:
         """Give a halted domain another name."""
@@ -99,7 +90,7 @@ class DomainActions:
             existing = None
             with contextlib.suppress(libvirt.libvirtError):
                 existing = domain.metadata(kind, namespace, flags & libvirt.VIR_DOMAIN_AFFECT_CONFIG)
-            edited = MetadataEdit(existing)
+            edited = MetadataEdit.of_text(existing)
             change(edited)
             edited.adopt()
             domain.setMetadata(kind, edited.xml(), metadata.PREFIX, namespace, flags)
@@ -107,7 +98,7 @@ class DomainActions:
         await self._do("change", edit)
 
     async def edit_config(self, change: Callable[[DomainEdit], None]) -> None:
-        """Apply *change* to the XML that the domain's next start uses."""
+        """Apply *change* to the XML that the domain's next start uses; libvirt is only told when it differs."""
 
         def edit(domain: Handle) -> None:
             flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
@@ -117,10 +108,42 @@ class DomainActions:
                 # A read-only user, or a driver without secrets.
                 xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
             edited = DomainEdit(xml)
+            before = edited.xml()
             change(edited)
-            domain.connect().defineXML(edited.xml())
+            if edited.xml() != before:
+                domain.connect().defineXML(edited.xml())
 
         await self._do("change", edit)
+
+    async def define_copy(
+        self,
+        uuid: str,
+        name: str,
+        console_log: str,
+        volumes: Sequence[OwnVolume],
+        job: Job | None,
+        paths: Mapping[Role, str],
+    ) -> None:
+        """Define a domain like this one under another UUID and name, with volumes of its own at *paths*."""
+
+        def copy(domain: Handle) -> Handle:
+            edited = DomainEdit(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+            edited.set_identity(uuid, name, console_log)
+            for role in (Role.ROOT, Role.PRIVATE):
+                disk = edited.config.disk(role)
+                if disk and role in paths:
+                    edited.set_disk_source(disk.target, paths[role])
+            if Role.KERNEL in paths:
+                edited.set_boot_files(paths[Role.KERNEL], paths.get(Role.INITRD, ""))
+            edit = edited.metadata()
+            edit.set_volumes(volumes)
+            edit.set_job(job)
+            edit.set_number("trial", 0)
+            edit.set_number("revision", 1 if edited.config.klass is DomainClass.TEMPLATE else 0)
+            return domain.connect().defineXML(edited.xml())
+
+        what = f"create “{name}” as a copy of “{self._name}”"
+        self._connection.handles[uuid] = await self._connection.on_domain(self._uuid, what, copy)
 
     async def set_notes(self, text: str) -> None:
         """Set the description, now and for later starts."""
@@ -148,14 +171,16 @@ async def define(connection: LibvirtConnection, name: str, xml: str) -> str:
     return uuid
 
 
-async def domain_type(connection: LibvirtConnection) -> str:
-    """Return ``kvm`` where the host's QEMU can use it, else ``qemu`` (software emulation)."""
+async def undefine(connection: LibvirtConnection, uuid: str, name: str) -> None:
+    """Make libvirt forget a domain, with its saved state and snapshots' records; disks stay."""
 
-    def ask(raw: libvirt.virConnect) -> str:
+    def forget(domain: Handle) -> None:
         try:
-            raw.getDomainCapabilities(None, "x86_64", "q35", "kvm")
-        except libvirt.libvirtError:
-            return "qemu"
-        return "kvm"
+            domain.undefineFlags(_UNDEFINE)
+        except libvirt.libvirtError as error:
+            # Drivers without those features refuse the flags.
+            if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
+                raise
+            domain.undefine()
 
-    return await connection.call("read the host’s capabilities", ask)
+    await connection.on_domain(uuid, f"delete “{name}”", forget)

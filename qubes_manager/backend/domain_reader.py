@@ -14,7 +14,7 @@ from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.domain_xml import parse_config
 from qubes_manager.backend.libvirt_errors import is_unsupported
 from qubes_manager.backend.subscriptions import Handle
-from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState, Ending
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
@@ -24,6 +24,14 @@ _STATES = {
     libvirt.VIR_DOMAIN_SHUTOFF: DomainState.HALTED,
     libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
     libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.SUSPENDED,
+}
+_ENDED = (DomainState.HALTED, DomainState.CRASHED)
+_ENDINGS = {
+    libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: Ending.CLEAN,
+    libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: Ending.KILLED,
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: Ending.KILLED,
+    libvirt.VIR_DOMAIN_SHUTOFF_DAEMON: Ending.KILLED,
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: Ending.KILLED,
 }
 _STATS = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON
 _USAGE = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
@@ -108,6 +116,7 @@ def _snapshot(uri: str, uuid: str, handle: Handle, stats: dict[str, int], flags:
         id=handle.ID() if state.is_active else -1,
         persistent=uuid not in flags.transient,
         autostart=uuid in flags.autostart,
+        ending=_ENDINGS.get(stats.get("state.reason", 0), Ending.UNKNOWN) if state in _ENDED else Ending.UNKNOWN,
     )
 
 

@@ -20,6 +20,7 @@ _OTHER_DEVICES = {
     "filesystem": ("type",),
     "redirdev": ("bus", "type"),
 }
+CPU_MODES = {"kvm": "host-passthrough", "qemu": "maximum"}
 _SOURCE_ATTRIBUTES = ("file", "dev", "volume", "name", "dir", "network", "bridge")
 
 
@@ -39,8 +40,10 @@ def parse_config(xml: str) -> DomainConfig:
         emulated=virt_type == "qemu",
         machine=system["type"].get("machine", "") if "type" in system else "",
         memory=_kib(parts.get("memory")),
+        initial_memory=_kib(parts.get("currentMemory")),
         vcpus=int(_content(parts.get("vcpu")) or 0),
         kernel=_content(system.get("kernel")),
+        initrd=_content(system.get("initrd")),
         kernelopts=_content(system.get("cmdline")),
         notes=_content(parts.get("description")),
         disks=tuple(_disk(child) for child in devices if child.tag == "disk"),
@@ -88,6 +91,7 @@ def _disk(element: etree._Element) -> Disk:
         read_only=element.find("readonly") is not None,
         transient=element.find("transient") is not None,
         serial=element.findtext("serial") or "",
+        encrypted=element.find("encryption") is not None or element.find("source/encryption") is not None,
     )
 
 
@@ -101,6 +105,16 @@ def _interface(element: etree._Element) -> Interface:
     )
 
 
+def interface(netvm: str) -> etree._Element:
+    """The element of a network interface: user networking, or a libvirt network by name."""
+    kind = "user" if netvm == "user" else "network"
+    element = etree.Element("interface", type=kind)
+    if kind == "network":
+        etree.SubElement(element, "source", network=netvm)
+    etree.SubElement(element, "model", type="virtio")
+    return element
+
+
 class DomainEdit:
     """An edit of a domain's inactive XML; ``xml()`` gives the result for virDomainDefineXML.
 
@@ -110,15 +124,130 @@ class DomainEdit:
     def __init__(self, xml: str) -> None:
         self._root = metadata.parse(xml)
 
+    @property
+    def config(self) -> DomainConfig:
+        """What the document says now."""
+        return parse_config(self.xml())
+
+    def metadata(self) -> metadata.MetadataEdit:
+        """An edit of our element, which is made where there is none."""
+        place = self._root.find("metadata")
+        if place is None:
+            place = self._insert_after(("name", "uuid", "genid", "title", "description"), "metadata")
+        ours = metadata.find_ours(place)
+        if ours is None:
+            ours = metadata.new_element()
+            place.append(ours)
+        return metadata.MetadataEdit.of_element(ours)
+
+    def set_identity(self, uuid: str, name: str, console_log: str) -> None:
+        """Make the document that of another domain; what must differ between two domains is left to libvirt."""
+        for tag, text in (("name", name), ("uuid", uuid)):
+            element = self._root.find(tag)
+            if element is None:
+                element = self._insert_after(("name",), tag)
+            element.text = text
+        for unique in ("devices/interface/mac", "devices/channel/source", "genid", "os/nvram"):
+            for element in self._root.findall(unique):
+                parent = element.getparent()
+                assert parent is not None
+                parent.remove(element)
+        for log in self._root.iterfind("devices/serial/log"):
+            log.set("file", console_log)
+
     def set_memory(self, kib: int) -> None:
         """Set boot and maximum memory, in KiB."""
-        for name in ("memory", "currentMemory"):
-            element = self._root.find(name)
-            if element is None and name == "memory":
-                element = self._insert_after(("name", "uuid", "title", "description", "metadata"), name)
-            if element is not None:
-                element.set("unit", "KiB")
-                element.text = str(kib)
+        self._set_kib("memory", kib)
+        if self._root.find("currentMemory") is not None:
+            self._set_kib("currentMemory", kib)
+
+    def set_maximum_memory(self, kib: int) -> None:
+        """Set the most memory that the domain may get, in KiB; what it starts with stays, if it fits."""
+        before = self.config
+        self._set_kib("memory", kib)
+        self._set_kib("currentMemory", min(before.initial_memory or before.memory or kib, kib))
+
+    def set_initial_memory(self, kib: int) -> None:
+        """Set the memory that the domain starts with, in KiB; the maximum grows where it must."""
+        self._set_kib("memory", max(self.config.memory, kib))
+        self._set_kib("currentMemory", kib)
+
+    def _set_kib(self, name: str, kib: int) -> None:
+        element = self._root.find(name)
+        if element is None:
+            element = self._insert_after(("name", "uuid", "genid", "title", "description", "metadata", "memory"), name)
+        element.set("unit", "KiB")
+        element.text = str(kib)
+
+    def set_virt_type(self, virt_type: str) -> None:
+        """Set kvm or qemu (software emulation), with the processor that each offers."""
+        self._root.set("type", virt_type)
+        processor = self._root.find("cpu")
+        if processor is not None and processor.get("mode") in ("host-passthrough", "maximum"):
+            processor.set("mode", CPU_MODES[virt_type])
+
+    def set_disk(self, disk: etree._Element) -> None:
+        """Put a disk in, in place of one with the same target."""
+        devices = self._root.find("devices")
+        if devices is None:
+            devices = etree.SubElement(self._root, "devices")
+        target = disk.find("target")
+        name = target.get("dev") if target is not None else None
+        for old in devices.findall("disk"):
+            found = old.find("target")
+            if found is not None and found.get("dev") == name:
+                devices.replace(old, disk)
+                return
+        devices.insert(0, disk)
+
+    def set_disk_source(self, target: str, path: str) -> None:
+        """Let the disk *target* take its bytes from another file."""
+        for disk in self._root.iterfind("devices/disk"):
+            found, source = disk.find("target"), disk.find("source")
+            if found is not None and found.get("dev") == target and source is not None:
+                source.set("file", path)
+
+    def set_disk_format(self, target: str, image_format: str) -> None:
+        """Say what format the file of the disk *target* has."""
+        for disk in self._root.iterfind("devices/disk"):
+            found, driver = disk.find("target"), disk.find("driver")
+            if found is not None and found.get("dev") == target and driver is not None:
+                driver.set("type", image_format)
+
+    def set_boot_files(self, kernel: str, initrd: str) -> None:
+        """Set what the domain boots from; without them it boots from its disks."""
+        system = self._root.find("os")
+        if system is None:
+            return
+        for name, path in (("kernel", kernel), ("initrd", initrd)):
+            element = system.find(name)
+            if not path:
+                if element is not None:
+                    system.remove(element)
+                continue
+            if element is None:
+                element = etree.SubElement(system, name)
+            element.text = path
+
+    def set_interface(self, netvm: str) -> None:
+        """Set what the first network interface connects to; empty takes all interfaces away."""
+        devices = self._root.find("devices")
+        if devices is None:
+            return
+        old = devices.findall("interface")
+        if netvm:
+            new = interface(netvm)
+            if not old:
+                devices.append(new)
+                return
+            # The MAC address and the place on the bus stay, and with them the guest's name for it.
+            for kept in ("mac", "address"):
+                if (part := old[0].find(kept)) is not None:
+                    new.append(part)
+            devices.replace(old[0], new)
+            return
+        for element in old:
+            devices.remove(element)
 
     def set_vcpus(self, count: int) -> None:
         """Set the number of virtual CPUs, now and at most."""

@@ -1,11 +1,20 @@
 """Running the host's own tools (qemu-img, lsblk, …) without blocking an event loop."""
 
 import asyncio
+import contextlib
+import os
+import selectors
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from qubes_manager.core.errors import NotFound, QubesManagerError, TimedOut
+from qubes_manager.core.errors import Cancelled, NotFound, QubesManagerError, TimedOut
+
+_ASK_SECONDS = 0.2
+_LAST_LINES = 40
 
 # Everything here parses the output, so it must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
@@ -41,9 +50,82 @@ def run_tool_now(
     return done.stdout
 
 
-def _inherited() -> Mapping[str, str]:
-    import os
+def run_long_tool(
+    argv: Sequence[str | Path],
+    *,
+    on_line: Callable[[str], object],
+    cancelled: Callable[[], bool],
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    source: Path | None = None,
+) -> None:
+    """Run a host tool that may take minutes; for worker threads.
 
+    *on_line* gets each line of its output and errors. *cancelled* is asked five times a second; then the tool and
+    all that it started are ended. *source* is a file to be its standard input. Raises NotFound, Cancelled, or
+    QubesManagerError with the tool's last lines as details.
+    """
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with source.open("rb") if source else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
+        try:
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**_inherited(), **_ENVIRONMENT, **environment},
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise NotFound(f"{argv[0]} is not installed; install the package that has it and try again") from None
+    try:
+        for line in _lines(process, cancelled):
+            last.append(line)
+            on_line(line)
+        process.wait()
+    finally:
+        _end_group(process)
+    if process.returncode:
+        reason = next((line for line in reversed(last) if line.strip()), f"exit code {process.returncode}")
+        raise QubesManagerError(f"{Path(argv[0]).name} failed: {reason}", "\n".join(last))
+
+
+def _lines(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> Iterator[str]:
+    """What a process says, line by line (carriage returns end lines too); raises Cancelled."""
+    assert process.stdout
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if cancelled():
+                raise Cancelled()
+            if not selector.select(_ASK_SECONDS):
+                continue
+            data = os.read(process.stdout.fileno(), 1 << 16)
+            *whole, rest = (rest + data).replace(b"\r", b"\n").split(b"\n")
+            if not data and rest:
+                whole, rest = [*whole, rest], b""
+            yield from (line.decode("utf-8", "replace") for line in whole)
+            if not data:
+                return
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs, with all that it started: first kindly, so that it can clean up."""
+    if process.stdout:
+        process.stdout.close()
+    if process.poll() is not None:
+        return
+    for number, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            return
+
+
+def _inherited() -> Mapping[str, str]:
     return os.environ
 
 

@@ -1,11 +1,13 @@
 """Our element under a domain's <metadata>: reading and editing it. What we do not know in it survives."""
 
-from collections.abc import Iterable, Mapping
+import platform
+from collections.abc import Callable, Iterable, Mapping
 
 from lxml import etree
 
-from qubes_manager.core.domain import DomainClass, DomainConfig, OwnVolume
+from qubes_manager.core.domain import DomainClass, DomainConfig, Job
 from qubes_manager.core.labels import LABELS
+from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
 
 NAMESPACE = "https://qubes-manager.org/xmlns/domain/1"
 PREFIX = "qm"
@@ -24,15 +26,19 @@ def tag(name: str) -> str:
 
 
 _DOMAIN, _TAG, _FEATURE, _VOLUME = map(tag, ("domain", "tag", "feature", "volume"))
+_ROLES = {role.value: role for role in Role}
+_JOBS = {job.value: job for job in Job}
 
 
 def read_from(element: etree._Element | None) -> dict[str, object]:
     """Return the DomainConfig fields that <metadata> sets; empty for a domain without ours."""
-    ours = next((child for child in element if child.tag == _DOMAIN), None) if element is not None else None
+    ours = find_ours(element)
     if ours is None:
         return {}
     texts: dict[str, str] = {}
+    uuids: dict[str, str] = {}
     tags, features, volumes = [], [], []
+    job_host = ""
     for child in ours:
         text = (child.text or "").strip()
         if child.tag == _TAG:
@@ -40,45 +46,120 @@ def read_from(element: etree._Element | None) -> dict[str, object]:
         elif child.tag == _FEATURE:
             features.append((child.get("name", ""), child.text or ""))
         elif child.tag == _VOLUME:
-            volumes.append(OwnVolume(child.get("role", ""), child.get("pool", ""), text))
+            if volume := _read_volume(child, text):
+                volumes.append(volume)
         else:
-            texts[child.tag] = text
+            name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
+            texts[name] = text
+            uuids[name] = child.get("uuid", "")
+            job_host = child.get("host", "") or job_host
     return {
-        "klass": _CLASSES.get(texts.get(tag("class"), ""), DomainClass.STANDALONE),
-        "label": LABELS.get(texts.get(tag("label"), "")),
-        "template": texts.get(tag("template"), ""),
-        "default_dispvm": texts.get(tag("default_dispvm"), ""),
-        "include_in_backups": texts.get(tag("include_in_backups")) != "False",
+        "klass": _CLASSES.get(texts.get("class", ""), DomainClass.STANDALONE),
+        "label": LABELS.get(texts.get("label", "")),
+        "template": texts.get("template", ""),
+        "template_uuid": uuids.get("template", ""),
+        "default_dispvm": texts.get("default_dispvm", ""),
+        "default_dispvm_uuid": uuids.get("default_dispvm", ""),
+        "include_in_backups": texts.get("include_in_backups") != "False",
+        "template_for_dispvms": texts.get("template_for_dispvms") == "True",
+        "provides_network": texts.get("provides_network") == "True",
+        "revision": _number(texts.get("revision", ""), 0),
+        "trial": _number(texts.get("trial", ""), 0),
+        "keep_revisions": _number(texts.get("keep_revisions", ""), DEFAULT_KEEP),
+        "job": _JOBS.get(texts.get("job", "")),
+        "job_host": job_host,
         "tags": frozenset(filter(None, tags)),
         "features": tuple(sorted(features)),
         "volumes": tuple(volumes),
     }
 
 
+def find_ours(element: etree._Element | None) -> etree._Element | None:
+    """Our element among the children of <metadata>."""
+    return next((child for child in element if child.tag == _DOMAIN), None) if element is not None else None
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default
+
+
+def _read_volume(element: etree._Element, name: str) -> OwnVolume | None:
+    """A volume's record; None for a role of a later version of this program."""
+    role = _ROLES.get(element.get("role", ""))
+    if role is None or not name:
+        return None
+    return OwnVolume(
+        role,
+        element.get("pool", ""),
+        name,
+        revision=_number(element.get("revision", ""), 0),
+        backing=element.get("backing", ""),
+        digest=element.get("sha256", ""),
+        verified=element.get("verified", ""),
+        unfinished=element.get("unfinished") == "yes",
+    )
+
+
+def _volume_attributes(volume: OwnVolume) -> dict[str, str]:
+    optional = {
+        "revision": str(volume.revision or ""),
+        "backing": volume.backing,
+        "sha256": volume.digest,
+        "verified": volume.verified,
+        "unfinished": "yes" if volume.unfinished else "",
+    }
+    return {"role": volume.role.value, "pool": volume.pool, **{k: v for k, v in optional.items() if v}}
+
+
 class MetadataEdit:
     """An edit of our element; ``xml()`` gives the result for virDomainSetMetadata.
 
     libvirt takes our namespace off the elements that it hands out by virDomainGetMetadata and puts it on those
-    that it is given, so the names here are plain. Elements of other namespaces keep theirs.
+    that it is given, so the names are plain there (``MetadataEdit.of_text``). In a domain's whole XML they are not
+    (``MetadataEdit.of_element``). Elements of other namespaces keep theirs.
     """
 
-    def __init__(self, existing: str | None) -> None:
-        self._root = parse(existing) if existing else etree.Element("domain")
+    def __init__(self, root: etree._Element, qualify: Callable[[str], str]) -> None:
+        self._root = root
+        self._qualify = qualify
 
-    def set_text(self, name: str, value: str | None) -> None:
-        """Set the element *name*; None takes it away."""
-        found = self._root.find(name)
+    @classmethod
+    def of_text(cls, existing: str | None) -> "MetadataEdit":
+        """An edit of what virDomainGetMetadata returned, or of nothing yet."""
+        return cls(parse(existing) if existing else etree.Element("domain"), str)
+
+    @classmethod
+    def of_element(cls, root: etree._Element) -> "MetadataEdit":
+        """An edit of our element inside a domain's XML."""
+        return cls(root, tag)
+
+    def set_text(self, name: str, value: str | None, **attributes: str) -> None:
+        """Set the element *name*; None takes it away. Attributes that are empty are left out."""
+        found = self._root.find(self._qualify(name))
         if value is None:
             if found is not None:
                 self._root.remove(found)
             return
         if found is None:
-            found = etree.SubElement(self._root, name)
+            found = etree.SubElement(self._root, self._qualify(name))
         found.text = value
+        for key, attribute in attributes.items():
+            if attribute:
+                found.set(key, attribute)
+            elif key in found.attrib:
+                del found.attrib[key]
+
+    def set_number(self, name: str, value: int) -> None:
+        """Set the element *name* to a number; 0 takes it away."""
+        self.set_text(name, str(value) if value else None)
+
+    def set_job(self, job: Job | None) -> None:
+        """Record a change that is begun, or that it has ended."""
+        self.set_text("job", job.value if job else None, host=platform.node())
 
     def adopt(self) -> None:
         """Give a class to a domain that this program did not make."""
-        if self._root.find("class") is None:
+        if self._root.find(self._qualify("class")) is None:
             self.set_text("class", DomainClass.STANDALONE.value)
 
     def set_tags(self, tags: Iterable[str]) -> None:
@@ -91,33 +172,39 @@ class MetadataEdit:
 
     def set_volumes(self, volumes: Iterable[OwnVolume]) -> None:
         """Replace the record of our volumes."""
-        self._replace("volume", [({"role": v.role, "pool": v.pool}, v.name) for v in volumes])
+        self._replace("volume", [(_volume_attributes(v), v.name) for v in volumes])
 
     def xml(self) -> str:
         """The element as text, for virDomainSetMetadata."""
         return etree.tostring(self._root, encoding="unicode")
 
-    def namespaced(self) -> etree._Element:
-        """The element in our namespace, for a domain's XML."""
-        root = etree.Element(_DOMAIN, nsmap={PREFIX: NAMESPACE})
-        for child in self._root:
-            etree.SubElement(root, tag(str(child.tag)), {str(k): str(v) for k, v in child.items()}).text = child.text
-        return root
-
     def _replace(self, name: str, elements: list[tuple[dict[str, str], str]]) -> None:
-        for old in self._root.findall(name):
+        for old in self._root.findall(self._qualify(name)):
             self._root.remove(old)
         for attributes, text in elements:
-            etree.SubElement(self._root, name, attributes).text = text
+            etree.SubElement(self._root, self._qualify(name), attributes).text = text
+
+
+def new_element() -> etree._Element:
+    """Our element, empty, for a domain's XML."""
+    return etree.Element(_DOMAIN, nsmap={PREFIX: NAMESPACE})
 
 
 def for_new_domain(config: DomainConfig) -> etree._Element:
     """Our element for a domain that is about to be defined."""
-    edit = MetadataEdit(None)
+    root = new_element()
+    edit = MetadataEdit.of_element(root)
     edit.set_text("label", config.label.name if config.label else None)
     edit.set_text("class", config.klass.value)
-    edit.set_text("template", config.template or None)
+    edit.set_text("template", config.template or None, uuid=config.template_uuid)
+    edit.set_text("default_dispvm", config.default_dispvm or None, uuid=config.default_dispvm_uuid)
+    edit.set_text("include_in_backups", None if config.include_in_backups else "False")
+    edit.set_text("template_for_dispvms", "True" if config.template_for_dispvms else None)
+    edit.set_text("provides_network", "True" if config.provides_network else None)
+    edit.set_number("revision", config.revision)
+    edit.set_number("keep_revisions", 0 if config.keep_revisions == DEFAULT_KEEP else config.keep_revisions)
+    edit.set_job(config.job)
     edit.set_tags(config.tags)
     edit.set_features(dict(config.features))
     edit.set_volumes(config.volumes)
-    return edit.namespaced()
+    return root

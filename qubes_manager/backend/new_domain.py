@@ -5,29 +5,68 @@ from dataclasses import dataclass
 from lxml import etree
 
 from qubes_manager.backend import metadata
+from qubes_manager.backend.domain_xml import CPU_MODES, interface
 from qubes_manager.core.domain import DomainConfig
 
 # On q35 every PCI device takes a root port, and so does each hot-plugged one; libvirt alone keeps one spare.
 _ROOT_PORTS = 14
+GUI_PORT = "org.qubes_manager.gui.0"
 
 
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
-    """A disk of a new domain: a file by path, its format, and whether it is an optical disc."""
+    """A disk of a new domain: a file by path, its format, and what it is.
+
+    A *transient* disk forgets at the domain's end what was written, and its file may be shared. *secret* is the UUID
+    of the libvirt secret that holds the passphrase of an encrypted one.
+    """
 
     path: str
     format: str = "qcow2"
     cdrom: bool = False
     boot_order: int = 0
+    serial: str = ""
+    transient: bool = False
+    secret: str = ""
+
+    def xml(self, letter: str) -> etree._Element:
+        """libvirt's element for the disk, as the one with that *letter* on its bus."""
+        disk = etree.Element("disk", type="file", device="cdrom" if self.cdrom else "disk")
+        driver = etree.SubElement(disk, "driver", name="qemu", type=self.format)
+        if not self.cdrom:
+            # What a guest frees is given back to the host's file system.
+            driver.set("discard", "unmap")
+        if self.path:
+            etree.SubElement(disk, "source", file=self.path)
+        prefix, bus = ("sd", "scsi") if self.cdrom else ("vd", "virtio")
+        etree.SubElement(disk, "target", dev=prefix + letter, bus=bus)
+        if self.serial:
+            etree.SubElement(disk, "serial").text = self.serial
+        if self.cdrom:
+            etree.SubElement(disk, "readonly")
+        if self.transient:
+            etree.SubElement(disk, "transient", shareBacking="yes")
+        if self.secret:
+            encryption = etree.SubElement(disk, "encryption", format="luks")
+            etree.SubElement(encryption, "secret", type="passphrase", uuid=self.secret)
+        if self.boot_order:
+            etree.SubElement(disk, "boot", order=str(self.boot_order))
+        return disk
 
 
 @dataclass(frozen=True, slots=True)
 class NewDomain:
-    """What a new domain is made of. *memory* is in MiB, *virt_type* is kvm or qemu (software emulation)."""
+    """What a new domain is made of.
+
+    *memory* and *max_memory* are in MiB, *virt_type* is kvm or qemu (software emulation). With *gui* the domain has
+    the port that application windows come through.
+    """
 
     name: str
     config: DomainConfig
+    uuid: str = ""
     memory: int = 2048
+    max_memory: int = 0
     vcpus: int = 2
     virt_type: str = "kvm"
     disks: tuple[DiskSpec, ...] = ()
@@ -37,22 +76,27 @@ class NewDomain:
     initrd: str = ""
     cmdline: str = ""
     graphics: bool = True
+    uefi: bool = False
+    gui: bool = False
 
     def xml(self) -> str:
         """The domain's XML for virDomainDefineXML."""
         root = etree.Element("domain", type=self.virt_type)
         _text(root, "name", self.name)
+        if self.uuid:
+            _text(root, "uuid", self.uuid)
         if self.config.notes:
             _text(root, "description", self.config.notes)
         etree.SubElement(root, "metadata").append(metadata.for_new_domain(self.config))
-        _text(root, "memory", str(self.memory), unit="MiB")
+        _text(root, "memory", str(max(self.memory, self.max_memory)), unit="MiB")
+        _text(root, "currentMemory", str(self.memory), unit="MiB")
         _text(root, "vcpu", str(self.vcpus))
         self._add_system(root)
         devices = etree.SubElement(root, "devices")
         self._add_disks(devices)
         self._add_controllers(devices)
         if self.netvm:
-            self._add_interface(devices)
+            devices.append(interface(self.netvm))
         self._add_channels(devices)
         if self.graphics:
             graphics = etree.SubElement(devices, "graphics", type="vnc")
@@ -63,14 +107,15 @@ class NewDomain:
 
     def _add_system(self, root: etree._Element) -> None:
         system = etree.SubElement(root, "os")
+        if self.uefi:
+            system.set("firmware", "efi")
         _text(system, "type", "hvm", arch="x86_64", machine="q35")
         for name in ("kernel", "initrd", "cmdline"):
             if value := getattr(self, name):
                 _text(system, name, value)
         features = etree.SubElement(root, "features")
         etree.SubElement(features, "acpi")
-        mode = "host-passthrough" if self.virt_type == "kvm" else "maximum"
-        etree.SubElement(root, "cpu", mode=mode)
+        etree.SubElement(root, "cpu", mode=CPU_MODES.get(self.virt_type, CPU_MODES["qemu"]))
         _text(root, "on_poweroff", "destroy")
         _text(root, "on_reboot", "restart")
         _text(root, "on_crash", "destroy")
@@ -78,16 +123,7 @@ class NewDomain:
     def _add_disks(self, devices: etree._Element) -> None:
         letters = {False: iter("abcdefgh"), True: iter("abcdefgh")}
         for spec in self.disks:
-            disk = etree.SubElement(devices, "disk", type="file", device="cdrom" if spec.cdrom else "disk")
-            etree.SubElement(disk, "driver", name="qemu", type=spec.format)
-            if spec.path:
-                etree.SubElement(disk, "source", file=spec.path)
-            prefix, bus = ("sd", "scsi") if spec.cdrom else ("vd", "virtio")
-            etree.SubElement(disk, "target", dev=prefix + next(letters[spec.cdrom]), bus=bus)
-            if spec.cdrom:
-                etree.SubElement(disk, "readonly")
-            if spec.boot_order:
-                etree.SubElement(disk, "boot", order=str(spec.boot_order))
+            devices.append(spec.xml(next(letters[spec.cdrom])))
 
     def _add_controllers(self, devices: etree._Element) -> None:
         etree.SubElement(devices, "controller", type="usb", model="qemu-xhci")
@@ -96,19 +132,15 @@ class NewDomain:
         for _ in range(_ROOT_PORTS):
             etree.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
-    def _add_interface(self, devices: etree._Element) -> None:
-        kind = "user" if self.netvm == "user" else "network"
-        interface = etree.SubElement(devices, "interface", type=kind)
-        if kind == "network":
-            etree.SubElement(interface, "source", network=self.netvm)
-        etree.SubElement(interface, "model", type="virtio")
-
     def _add_channels(self, devices: etree._Element) -> None:
         serial = etree.SubElement(devices, "serial", type="pty")
         if self.console_log:
             etree.SubElement(serial, "log", file=self.console_log, append="on")
         channel = etree.SubElement(devices, "channel", type="unix")
         etree.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+        if self.gui:
+            windows = etree.SubElement(devices, "channel", type="unix")
+            etree.SubElement(windows, "target", type="virtio", name=GUI_PORT)
         rng = etree.SubElement(devices, "rng", model="virtio")
         _text(rng, "backend", "/dev/urandom", model="random")
 

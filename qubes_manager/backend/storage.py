@@ -1,9 +1,8 @@
 """The storage pool of ours and the volumes in it."""
 
 import contextlib
-import hashlib
-import os
-from collections.abc import Callable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +11,14 @@ from lxml import etree
 
 from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.libvirt_errors import translate
-from qubes_manager.core.errors import NotFound, QubesManagerError
+from qubes_manager.backend.metadata import parse
+from qubes_manager.core.errors import NotFound
+from qubes_manager.core.volumes import OwnVolume, Role
 
 POOL = "qubes-manager"
-_CHUNK = 1 << 20
-
-Progress = Callable[[int, int], None]
-
-
-class Cancelled(QubesManagerError):
-    """The user stopped a long job."""
+# What libvirt puts between a throw-away disk's file and the domain's name (qemu_snapshot.c).
+TRANSIENT = ".TRANSIENT-"
+REFRESH_TRIES, REFRESH_PAUSE = 600, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +28,14 @@ class Volume:
     pool: str
     name: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSizes:
+    """Bytes as the guest sees them, and as the host's file system gives them."""
+
+    capacity: int
+    allocation: int
 
 
 async def ensure_pool(connection: LibvirtConnection) -> None:
@@ -68,185 +72,184 @@ def _pool_xml(folder: Path) -> str:
     return etree.tostring(pool, encoding="unicode")
 
 
-def _volume_xml(name: str, capacity: int, image_format: str) -> str:
+def volume_xml(
+    name: str, capacity: int, image_format: str, backing: str = "", backing_format: str = "qcow2", secret: str = ""
+) -> str:
     volume = etree.Element("volume")
     etree.SubElement(volume, "name").text = name
     etree.SubElement(volume, "capacity", unit="bytes").text = str(capacity)
     # Nothing up front: an image grows as it is written.
     etree.SubElement(volume, "allocation", unit="bytes").text = "0"
-    etree.SubElement(etree.SubElement(volume, "target"), "format", type=image_format)
+    target = etree.SubElement(volume, "target")
+    etree.SubElement(target, "format", type=image_format)
+    if secret:
+        encryption = etree.SubElement(target, "encryption", format="luks")
+        etree.SubElement(encryption, "secret", type="passphrase", uuid=secret)
+    if backing:
+        store = etree.SubElement(volume, "backingStore")
+        etree.SubElement(store, "path").text = backing
+        etree.SubElement(store, "format", type=backing_format)
     return etree.tostring(volume, encoding="unicode")
 
 
-async def create_volume(connection: LibvirtConnection, name: str, capacity: int, image_format: str = "qcow2") -> Volume:
-    """Make an empty volume of *capacity* bytes in our pool; raises HostCallFailed when the name is taken."""
+async def create_volume(
+    connection: LibvirtConnection,
+    name: str,
+    capacity: int,
+    image_format: str = "qcow2",
+    *,
+    pool: str = POOL,
+    backing: str = "",
+    secret: str = "",
+) -> Volume:
+    """Make an empty volume of *capacity* bytes; raises HostCallFailed when the name is taken.
+
+    With *backing*, a volume of the same pool by name, it starts out as that one, which nobody may write to any more;
+    a *capacity* of 0 then means the same size. *secret* is the UUID of the libvirt secret that encrypts it.
+    """
 
     def create(raw: libvirt.virConnect) -> Volume:
-        volume = raw.storagePoolLookupByName(POOL).createXML(_volume_xml(name, capacity, image_format), 0)
-        return Volume(POOL, name, volume.path())
+        place = raw.storagePoolLookupByName(pool)
+        path, below, size = "", "", capacity
+        if backing:
+            base = place.storageVolLookupByName(backing)
+            path, size = base.path(), capacity or base.info()[1]
+            found = parse(base.XMLDesc()).find("target/format")
+            below = found.get("type", "") if found is not None else ""
+        volume = place.createXML(volume_xml(name, size, image_format, path, below, secret), 0)
+        return Volume(pool, name, volume.path())
 
     return await connection.call(f"create the volume “{name}”", create, timeout=60)
 
 
-async def upload_volume(
-    connection: LibvirtConnection,
-    name: str,
-    source: Path,
-    *,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> tuple[Volume, str]:
-    """Copy the image file *source* into a new volume and return it with the SHA-256 of what was read.
+async def copy_volume(
+    connection: LibvirtConnection, source: OwnVolume, name: str, pool: str = "", image_format: str = "qcow2"
+) -> Volume:
+    """Make a whole copy of a volume that nobody writes to, without anything below it; raises HostCallFailed.
 
-    Holes stay holes. *progress* gets bytes done and in all, from a thread; *cancelled* is asked after every MiB.
-    On any error the volume is gone again. Raises Cancelled, QubesManagerError.
+    libvirt has no progress for it, and no way to stop it; *pool* is the source's own where it is empty.
     """
 
-    def upload(raw: libvirt.virConnect) -> tuple[Volume, str]:
-        size = source.stat().st_size
-        xml = _volume_xml(name, size, "raw")
-        volume = raw.storagePoolLookupByName(POOL).createXML(xml, 0)
+    def copy(raw: libvirt.virConnect) -> Volume:
+        original = raw.storagePoolLookupByName(source.pool).storageVolLookupByName(source.name)
+        target = raw.storagePoolLookupByName(pool or source.pool)
+        volume = target.createXMLFrom(volume_xml(name, original.info()[1], image_format), original, 0)
+        return Volume(pool or source.pool, name, volume.path())
+
+    return await connection.call(f"copy the volume “{source.name}”", copy, timeout=None)
+
+
+def refresh_now(pool: libvirt.virStoragePool) -> None:
+    """Let libvirt look at a pool's files again; while it copies a volume there it refuses, so try for a while."""
+    for _ in range(REFRESH_TRIES):
         try:
-            digest = _send(raw, volume, source, size, progress, cancelled)
-            # The volume was made raw so that its size is the file's; a refresh reads the real format.
-            raw.storagePoolLookupByName(POOL).refresh(0)
-        except BaseException:
-            with contextlib.suppress(libvirt.libvirtError):
-                volume.delete(0)
-            raise
-        return Volume(POOL, name, volume.path()), digest
-
-    try:
-        return await connection.call(f"copy the image “{source.name}”", upload, timeout=None)
-    except OSError as error:
-        raise QubesManagerError(f"cannot read “{source}”: {error.strerror}") from error
-
-
-def _send(
-    raw: libvirt.virConnect,
-    volume: libvirt.virStorageVol,
-    source: Path,
-    size: int,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> str:
-    digest = hashlib.sha256()
-    stream = raw.newStream(0)
-    volume.upload(stream, 0, size, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
-    failure: list[BaseException] = []
-    with source.open("rb", buffering=0) as file:
-        reader = _SparseReader(file.fileno(), size)
-
-        def read(_stream: object, count: int, _opaque: object) -> bytes:
-            try:
-                if cancelled():
-                    raise Cancelled("stopped; nothing was changed")
-                data = os.read(file.fileno(), min(count, _CHUNK))
-                digest.update(data)
-                progress(os.lseek(file.fileno(), 0, os.SEEK_CUR), size)
-                return data
-            except BaseException as error:
-                failure.append(error)
+            pool.refresh(0)
+        except libvirt.libvirtError as error:
+            if "asynchronous jobs" not in str(error):
                 raise
-
-        def skip(_stream: object, length: int, _opaque: object) -> int:
-            _hash_zeros(digest, length)
-            os.lseek(file.fileno(), length, os.SEEK_CUR)
-            return 0
-
-        try:
-            stream.sparseSendAll(read, lambda *_: list(reader.section()), skip, None)
-            stream.finish()
-        except BaseException as error:
-            with contextlib.suppress(libvirt.libvirtError):
-                stream.abort()
-            if failure:
-                raise failure[0] from error
-            if isinstance(error, libvirt.libvirtError):
-                raise translate(error, f"copy the image “{source.name}”") from error
-            raise
-    return digest.hexdigest()
-
-
-class _SparseReader:
-    """Tells data from holes at a file's current offset."""
-
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd = fd
-        self._size = size
-
-    def section(self) -> tuple[bool, int]:
-        """Return whether data is next, and for how many bytes; (False, 0) at the end."""
-        here = os.lseek(self._fd, 0, os.SEEK_CUR)
-        if here >= self._size:
-            return False, 0
-        try:
-            data = os.lseek(self._fd, here, os.SEEK_DATA)
-        except OSError:
-            data = self._size
-        if data > here:
-            os.lseek(self._fd, here, os.SEEK_SET)
-            return False, data - here
-        hole = os.lseek(self._fd, here, os.SEEK_HOLE)
-        os.lseek(self._fd, here, os.SEEK_SET)
-        return True, hole - here
-
-
-def _hash_zeros(digest: "hashlib._Hash", count: int) -> None:
-    zeros = bytes(min(count, _CHUNK))
-    while count > 0:
-        digest.update(zeros[: min(count, _CHUNK)])
-        count -= _CHUNK
+            time.sleep(REFRESH_PAUSE)
+        else:
+            return
 
 
 async def delete_volume(connection: LibvirtConnection, pool: str, name: str) -> None:
     """Delete a volume; one that is gone already is no error."""
 
     def delete(raw: libvirt.virConnect) -> None:
-        try:
-            raw.storagePoolLookupByName(pool).storageVolLookupByName(name).delete(0)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() not in (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL):
-                raise
+        with _absence_allowed():
+            look_up(raw, pool, name).delete(0)
 
     await connection.call(f"delete the volume “{name}”", delete, timeout=120)
+
+
+def look_up(raw: libvirt.virConnect, pool: str, name: str) -> libvirt.virStorageVol:
+    """A volume by name, even one that came behind libvirt's back (a crash, another program)."""
+    place = raw.storagePoolLookupByName(pool)
+    try:
+        return place.storageVolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+    refresh_now(place)
+    return place.storageVolLookupByName(name)
+
+
+@contextlib.contextmanager
+def _absence_allowed() -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL):
+            raise
 
 
 async def find_volume(connection: LibvirtConnection, pool: str, name: str) -> Volume | None:
     """Return a volume by name, or None."""
 
     def find(raw: libvirt.virConnect) -> Volume | None:
-        try:
+        with _absence_allowed():
             return Volume(pool, name, raw.storagePoolLookupByName(pool).storageVolLookupByName(name).path())
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL):
-                return None
-            raise
+        return None
 
     return await connection.call(f"find the volume “{name}”", find)
 
 
-async def volume_allocation(connection: LibvirtConnection, pool: str, name: str) -> int:
-    """Return the bytes that a volume takes on the host; 0 when it is gone."""
+async def volume_paths(connection: LibvirtConnection, volumes: Iterable[OwnVolume]) -> dict[Role, str]:
+    """Return the paths of volumes by their role; raises NotFound when one is gone."""
+    wanted = list(volumes)
 
-    def read(raw: libvirt.virConnect) -> int:
-        try:
-            return int(raw.storagePoolLookupByName(pool).storageVolLookupByName(name).info()[2])
-        except libvirt.libvirtError:
-            return 0
+    def read(raw: libvirt.virConnect) -> dict[Role, str]:
+        return {v.role: look_up(raw, v.pool, v.name).path() for v in wanted}
+
+    return await connection.call("find the domain’s volumes", read)
+
+
+async def volume_sizes(connection: LibvirtConnection, pool: str, name: str) -> VolumeSizes | None:
+    """Return a volume's sizes, or None when it is gone."""
+
+    def read(raw: libvirt.virConnect) -> VolumeSizes | None:
+        with _absence_allowed():
+            _kind, capacity, allocation = look_up(raw, pool, name).info()
+            return VolumeSizes(int(capacity), int(allocation))
+        return None
 
     return await connection.call(f"read the size of the volume “{name}”", read)
+
+
+async def resize_volume(connection: LibvirtConnection, pool: str, name: str, size: int) -> None:
+    """Enlarge the volume of a halted domain to *size* bytes."""
+
+    def resize(raw: libvirt.virConnect) -> None:
+        look_up(raw, pool, name).resize(size, 0)
+
+    await connection.call(f"resize the volume “{name}”", resize, timeout=60)
+
+
+async def clear_leftovers(connection: LibvirtConnection, volumes: Iterable[OwnVolume], domain: str) -> list[str]:
+    """Delete what throw-away disks of the halted *domain* left when the host crashed; returns the files' names.
+
+    libvirt names them after the disk's file and the domain, and starts no domain over them (libvirt issue 684).
+    """
+    wanted = [(v.pool, v.name) for v in volumes]
+
+    def clear(raw: libvirt.virConnect) -> list[str]:
+        found = []
+        for pool, name in wanted:
+            leftover = f"{name}{TRANSIENT}{domain}"
+            with _absence_allowed():
+                look_up(raw, pool, leftover).delete(0)
+                found.append(leftover)
+        return found
+
+    return await connection.call(f"clear leftovers of “{domain}”", clear, timeout=60)
 
 
 async def volume_names(connection: LibvirtConnection, pool: str) -> list[str]:
     """Return the names of a pool's volumes; none when there is no such pool."""
 
     def read(raw: libvirt.virConnect) -> list[str]:
-        try:
+        with _absence_allowed():
             return sorted(raw.storagePoolLookupByName(pool).listVolumes())
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_POOL:
-                return []
-            raise
+        return []
 
     return await connection.call("list the volumes", read)

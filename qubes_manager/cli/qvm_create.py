@@ -11,7 +11,8 @@ from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.values import parse_number
-from qubes_manager.services.creation import DEFAULT_MEMORY, DEFAULT_VCPUS, Creation, CreationRequest
+from qubes_manager.services.creation import Creation
+from qubes_manager.services.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS, CreationRequest
 
 _CLASSES = {
     DomainClass.STANDALONE: "owns its whole system",

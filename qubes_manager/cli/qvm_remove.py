@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import FAILED, add_domains, new_parser
 from qubes_manager.core.domain import Domain
-from qubes_manager.services.creation import Creation, refuse_removal
+from qubes_manager.services.removal import Removal, refuse_removal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,21 +20,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         domains = chosen(parser, options, session)
         for domain in domains:
             refuse_removal(domain, session.store.of_host(domain.key.connection))
-        creation = Creation(session.hosts, session.store)
-        if not options.force and not await _agreed(creation, domains):
+        removal = Removal(session.hosts, session.store)
+        if not options.force and not await _agreed(removal, domains):
             return FAILED
 
         async def act(domain: Domain) -> None:
-            await creation.remove(domain.key)
+            await removal.remove(domain.key)
 
         return await for_each(domains, act, options.verbose)
 
     return run(options, job)
 
 
-async def _agreed(creation: Creation, domains: Sequence[Domain]) -> bool:
+async def _agreed(removal: Removal, domains: Sequence[Domain]) -> bool:
     for domain in domains:
-        print(f"Delete “{domain.name}”? {await creation.describe_loss(domain)}", file=sys.stderr)
+        print(f"Delete “{domain.name}”? {await removal.describe_loss(domain)}", file=sys.stderr)
     try:
         answer = input("This cannot be undone. Delete? [y/N] ")  # noqa: ASYNC250 - nothing else runs
     except EOFError:

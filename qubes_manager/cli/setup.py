@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
-from qubes_manager.services.creation import Creation
 from qubes_manager.services.demo import Demo
 
 
@@ -19,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     async def job(session: Session) -> int:
         uri = session.uris[0]
-        demo = Demo(session.hosts, session.store, Creation(session.hosts, session.store))
+        demo = Demo(session.hosts, session.store)
         if options.demo:
             made = await demo.create(uri, lambda step: print(step, file=sys.stderr))
             names = [session.store.domains[key].name for key in made]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from qubes_manager.core.labels import LABELS, Label
+from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
 
 HOST_UUID = "00000000-0000-0000-0000-000000000000"
 HOST_NAME = "dom0"
@@ -46,6 +47,23 @@ class Activity(Enum):
     RESTARTING = "Restarting…"
     KILLING = "Killing…"
     REMOVING = "Deleting…"
+    SETTLING = "Keeping its changes…"
+    COPYING = "Copying…"
+
+
+class Job(Enum):
+    """A change of several steps that was begun on a domain and not finished; recorded before the first step."""
+
+    CREATE = "create"
+    REMOVE = "remove"
+
+
+class Ending(Enum):
+    """How a halted domain's last run ended, as far as libvirt still knows."""
+
+    UNKNOWN = "unknown"
+    CLEAN = "clean"
+    KILLED = "killed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,6 +86,7 @@ class Disk:
     read_only: bool = False
     transient: bool = False
     serial: str = ""
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +100,6 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnVolume:
-    """A volume that this program made for a domain and removes with it."""
-
-    role: str
-    pool: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class DomainConfig:
     """What the domain's XML says; loaded after the first paint."""
 
@@ -98,6 +108,15 @@ class DomainConfig:
     template: str = ""
     default_dispvm: str = ""
     include_in_backups: bool = True
+    template_uuid: str = ""
+    default_dispvm_uuid: str = ""
+    template_for_dispvms: bool = False
+    provides_network: bool = False
+    revision: int = 0
+    trial: int = 0
+    keep_revisions: int = DEFAULT_KEEP
+    job: Job | None = None
+    job_host: str = ""
     tags: frozenset[str] = frozenset()
     features: tuple[tuple[str, str], ...] = ()
     volumes: tuple[OwnVolume, ...] = ()
@@ -106,8 +125,10 @@ class DomainConfig:
     emulated: bool = False
     machine: str = ""
     memory: int = 0
+    initial_memory: int = 0
     vcpus: int = 0
     kernel: str = ""
+    initrd: str = ""
     kernelopts: str = ""
     disks: tuple[Disk, ...] = ()
     interfaces: tuple[Interface, ...] = ()
@@ -121,6 +142,16 @@ class DomainConfig:
             return ""
         first = self.interfaces[0]
         return first.source or first.kind
+
+    def volume(self, role: Role) -> OwnVolume | None:
+        """The volume that plays *role* now: of a root's revisions the current one."""
+        wanted = self.revision if role is Role.ROOT else 0
+        return next((v for v in self.volumes if v.role is role and v.revision == wanted and not v.unfinished), None)
+
+    def disk(self, role: Role) -> Disk | None:
+        """The disk that *role* is attached as; the root has no serial number of its own but comes first."""
+        fitting = (d for d in self.disks if d.kind == "disk")
+        return next((d for d in fitting if role is Role.ROOT or d.serial == role.value), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +185,8 @@ class Domain:
     activity: Activity | None = None
     agent: bool | None = None
     stale: bool = False
+    outdated: bool = False
+    ending: Ending = Ending.UNKNOWN
 
     @property
     def is_host(self) -> bool:
@@ -173,6 +206,11 @@ class Domain:
         if self.is_host:
             return LABELS["black"]
         return self.config.label if self.config else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being done to it that forbids anything else."""
+        return self.activity is not None or bool(self.config and self.config.job)
 
     @property
     def memory(self) -> int:

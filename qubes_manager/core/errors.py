@@ -43,3 +43,10 @@ class TimedOut(QubesManagerError):
 
 class GuestError(QubesManagerError):
     """The guest's agent is missing, or refused a command."""
+
+
+class Cancelled(QubesManagerError):
+    """The user stopped a long job; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped; nothing was changed")

@@ -44,7 +44,7 @@ def _more(names: Sequence[str]) -> str:
 
 
 def _guest(domain: Domain) -> bool:
-    return not domain.is_host and not domain.stale and domain.activity is None
+    return not domain.is_host and not domain.stale and not domain.is_busy
 
 
 def _halted(domain: Domain) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qubes_manager.core.domain import Domain, DomainConfig, DomainState
+from qubes_manager.core.domain import Domain, DomainConfig, DomainState, Job
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.sizes import format_size
 
@@ -37,8 +37,15 @@ class DomainColumn:
         return (self.value(domain).casefold(), domain.name)
 
 
-def _state(domain: Domain, _config: DomainConfig) -> str:
-    return domain.activity.value if domain.activity else domain.state.value
+_JOBS = {Job.CREATE: "Creating…", Job.REMOVE: "Deleting…"}
+
+
+def _state(domain: Domain, config: DomainConfig) -> str:
+    if domain.activity:
+        return domain.activity.value
+    if config.job:
+        return _JOBS[config.job]
+    return f"{domain.state.value}, restart to update" if domain.outdated else domain.state.value
 
 
 def _cpu(domain: Domain, _config: DomainConfig) -> str:
@@ -62,7 +69,7 @@ def _backup(domain: Domain, config: DomainConfig) -> str:
 
 
 COLUMNS: tuple[DomainColumn, ...] = (
-    DomainColumn("state", "State", _state, 120, sort=lambda d, c: (_STATE_ORDER[d.state],), about="power state"),
+    DomainColumn("state", "State", _state, 130, sort=lambda d, c: (_STATE_ORDER[d.state],), about="power state"),
     DomainColumn(
         "name",
         "Name",

@@ -1,212 +1,252 @@
-"""Making domains, and taking them away with all that is theirs."""
+"""Making domains: from a template, from a disk image, or from an ISO to install."""
 
 import asyncio
 import contextlib
-import hmac
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from qubes_manager.backend import storage
+from qubes_manager.backend.cloud_seed import write_seed
 from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.domain_actions import define, domain_type
-from qubes_manager.backend.images import Image, file_digest, inspect_image, require_system
+from qubes_manager.backend.debian_template import scratch_folder
 from qubes_manager.backend.new_domain import DiskSpec, NewDomain
-from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainConfig, DomainKey, OwnVolume
-from qubes_manager.core.errors import BadInput, QubesManagerError, Refused
+from qubes_manager.backend.secrets import drop_secret, hold_secret, secret_uuid
+from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey
+from qubes_manager.core.errors import NotFound, Refused
 from qubes_manager.core.labels import LABELS
-from qubes_manager.core.names import check_name
-from qubes_manager.core.sizes import format_size
-from qubes_manager.core.values import check_word
+from qubes_manager.core.volumes import OwnVolume, Role, volume_name
+from qubes_manager.services.creation_request import CreationRequest
 from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.image_import import ReadyImage, ready_image
+from qubes_manager.services.making import (
+    Asked,
+    Made,
+    Progress,
+    make_domain,
+    never,
+    no_progress,
+    plan_empty,
+    plan_upload,
+)
 from qubes_manager.services.store import DomainStore
+from qubes_manager.services.template_roots import TemplateRoots
+from qubes_manager.services.virt_types import VirtTypes
 
-_DIGESTS = {64: "sha256", 128: "sha512"}
-# A new disk to install into; it takes only what is written to it.
-INSTALL_SIZE = 20 << 30
-DEFAULT_MEMORY, DEFAULT_VCPUS = 2048, 2
-
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class CreationRequest:
-    """What the user wants made. *memory* is in MiB; *image* is copied (or moved), an ISO is booted from."""
-
-    name: str
-    label: str
-    image: Path | None = None
-    move: bool = False
-    checksum: str = ""
-    memory: int = DEFAULT_MEMORY
-    vcpus: int = DEFAULT_VCPUS
-    netvm: str = "user"
-    klass: DomainClass = DomainClass.STANDALONE
-    install_size: int = INSTALL_SIZE
-    graphics: bool = True
-
-    def check(self) -> None:
-        """Raise BadInput for the first field that cannot be used."""
-        check_name(self.name)
-        if self.label not in LABELS:
-            raise BadInput("label", self.label, f"use one of {', '.join(LABELS)}")
-        if self.klass is not DomainClass.STANDALONE:
-            raise BadInput("class", self.klass, f"only {DomainClass.STANDALONE} can be made so far")
-        if self.image is None:
-            raise BadInput("image", "", "name a disk image or an ISO to make the domain from")
-        if self.netvm:
-            check_word(self.netvm, "netvm")
-        if not 64 <= self.memory <= 1 << 24:
-            raise BadInput("memory", str(self.memory), "give 64 MiB or more")
-        if not 1 <= self.vcpus <= 512:
-            raise BadInput("vcpus", str(self.vcpus), "give 1 to 512")
-        if self.checksum:
-            parse_checksum(self.checksum)
-
-
-def parse_checksum(text: str) -> tuple[str, str]:
-    """Return algorithm and digest of a SHA-256 or SHA-512 as it is pasted; raises BadInput."""
-    word = (text.split() or [""])[0].lower()
-    word = re.sub(r"^sha(256|512):", "", word)
-    if not re.fullmatch(r"[0-9a-f]+", word) or len(word) not in _DIGESTS:
-        raise BadInput("checksum", text[:80], "give a SHA-256 or SHA-512 in hexadecimal digits")
-    return _DIGESTS[len(word)], word
+# The kernel's words for a system that boots from the disk of that label, and for one with a private volume.
+SYSTEM_CMDLINE = "root=LABEL=root rw console=ttyS0 quiet"
+PRIVATE_WORD = "qubes_manager.private"
+# A template with this feature has the agent that application windows come from.
+GUI_FEATURE = "gui"
+# In software emulation these cost seconds of a start, and keep nobody out of anything.
+EMULATION_WORDS = "mitigations=off nokaslr tsc=reliable no_timer_check"
 
 
 class Creation:
-    """Makes and removes domains on one connection."""
+    """Makes domains."""
 
     def __init__(self, hosts: Hosts, store: DomainStore) -> None:
         self._hosts = hosts
         self._store = store
+        self._roots = TemplateRoots(hosts, store)
+        self._virt_types = VirtTypes(hosts)
 
     async def create(
-        self,
-        uri: str,
-        request: CreationRequest,
-        *,
-        progress: Progress = lambda _step, _done, _total: None,
-        cancelled: Callable[[], bool] = lambda: False,
+        self, uri: str, request: CreationRequest, *, progress: Progress = no_progress, cancelled: Asked = never
     ) -> DomainKey:
-        """Make a domain from an image or ISO; on any error nothing is left behind.
+        """Make a domain; on any error nothing is left behind.
 
         *progress* gets the step, bytes done and bytes in all, from a thread. Raises BadInput, Refused, NotFound,
-        HostCallFailed, storage.Cancelled.
+        HostCallFailed, Cancelled.
         """
         request.check()
         self.refuse_taken_name(uri, request.name)
-        image = await asyncio.to_thread(inspect_image, request.image or Path())
-        require_system(image)
-        if request.checksum:
-            progress("Checking the image’s checksum", 0, 0)
-            await self._verify(image, request.checksum, cancelled)
         connection = self._hosts.connection(uri)
         await storage.ensure_pool(connection)
-        volume = await self._root_volume(uri, request, image, progress, cancelled)
-        try:
-            progress("Creating the domain", 0, 0)
-            uuid = await define(connection, request.name, await self._xml(uri, request, image, volume))
-        except BaseException:
-            with contextlib.suppress(QubesManagerError):
-                await asyncio.shield(storage.delete_volume(connection, volume.pool, volume.name))
-            raise
-        if request.move and not image.is_iso:
-            await asyncio.to_thread(image.path.unlink)
-        await self._hosts.refresh(DomainKey(uri, uuid))
-        return DomainKey(uri, uuid)
+        if request.template:
+            key = await self._from_template(uri, request, progress)
+        else:
+            async with ready_image(
+                request.image or Path(),
+                request.checksum,
+                as_qcow2=request.klass is DomainClass.TEMPLATE,
+                progress=progress,
+                cancelled=cancelled,
+            ) as ready:
+                key = await self._from_image(uri, request, ready, progress, cancelled)
+            if request.move and request.image and not ready.image.is_iso:
+                await asyncio.to_thread(request.image.expanduser().unlink)
+        if request.autostart:
+            await actions_on(self._hosts, self._store.require(key)).set_autostart(True)
+            await self._hosts.refresh(key)
+        return key
 
     def refuse_taken_name(self, uri: str, name: str) -> None:
         """Raise Refused when the connection has a domain of that name."""
         if any(domain.name == name for domain in self._store.of_host(uri)):
             raise Refused(f"there is a domain “{name}” already; choose another name")
 
-    async def _verify(self, image: Image, checksum: str, cancelled: Callable[[], bool]) -> None:
-        algorithm, wanted = parse_checksum(checksum)
-        found = await asyncio.to_thread(file_digest, image.path, algorithm, cancelled)
-        if not hmac.compare_digest(found, wanted):
-            raise Refused(
-                f"“{image.path.name}” is not the image that the checksum belongs to: "
-                f"expected {wanted}, found {found}; nothing was created"
+    def find(self, uri: str, name: str, klass: DomainClass | None = None) -> Domain:
+        """Return the domain of that name (and class) on a connection; raises NotFound."""
+        for domain in self._store.of_host(uri):
+            if domain.name == name and (klass is None or domain.klass is klass):
+                return domain
+        raise NotFound(f"there is no {klass or 'domain'} “{name}”")
+
+    # From a template.
+
+    async def _from_template(self, uri: str, request: CreationRequest, progress: Progress) -> DomainKey:
+        key = self.find(uri, request.template, DomainClass.TEMPLATE).key
+        await self._roots.settle(key)
+        template = self._store.require(key)
+        current = template.config.volume(Role.ROOT) if template.config else None
+        if current is None:
+            raise Refused(f"the template “{request.template}” has no root that is whole yet")
+        connection = self._hosts.connection(uri)
+        boot = [v for role in (Role.KERNEL, Role.INITRD) if (v := template.config.volume(role))]  # type: ignore[union-attr]
+        paths = await storage.volume_paths(connection, [current, *boot])
+        progress("Creating the domain", 0, 0)
+        draft = await self._draft(uri, request, template, paths.get(Role.KERNEL, ""))
+        if request.klass is DomainClass.APP:
+            return await self._app(uri, request, draft, paths)
+        name = volume_name(request.name, draft.uuid, Role.ROOT, "qcow2")
+        record = OwnVolume(Role.ROOT, request.pool or current.pool, name, backing=current.name)
+        if record.pool != current.pool:
+            raise Refused(f"a system above its template's lies in the same pool, “{current.pool}”")
+
+        async def finish(made: Made) -> NewDomain:
+            return replace(
+                draft,
+                disks=(DiskSpec(made[Role.ROOT].path),),
+                kernel=paths.get(Role.KERNEL, ""),
+                initrd=paths.get(Role.INITRD, ""),
             )
 
-    async def _root_volume(
-        self,
-        uri: str,
-        request: CreationRequest,
-        image: Image,
-        progress: Progress,
-        cancelled: Callable[[], bool],
-    ) -> storage.Volume:
-        connection = self._hosts.connection(uri)
-        if image.is_iso:
-            return await storage.create_volume(connection, f"{request.name}-root.qcow2", request.install_size)
-        volume, _digest = await storage.upload_volume(
-            connection,
-            f"{request.name}-root.{'img' if image.format == 'raw' else image.format}",
-            image.path,
-            progress=lambda done, total: progress("Copying the image", done, total),
-            cancelled=cancelled,
-        )
-        return volume
+        return await make_domain(self._hosts, uri, draft, [plan_empty(connection, record, 0)], finish)
 
-    async def _xml(self, uri: str, request: CreationRequest, image: Image, volume: storage.Volume) -> str:
+    async def _app(self, uri: str, request: CreationRequest, draft: NewDomain, paths: dict[Role, str]) -> DomainKey:
+        connection = self._hosts.connection(uri)
+        pool = request.private_pool or request.pool or storage.POOL
+        record = OwnVolume(Role.PRIVATE, pool, volume_name(request.name, draft.uuid, Role.PRIVATE, "qcow2"))
+        secret = secret_uuid(draft.uuid) if request.passphrase else ""
+
+        async def finish(made: Made) -> NewDomain:
+            disks = (
+                DiskSpec(paths[Role.ROOT], transient=True),
+                DiskSpec(made[Role.PRIVATE].path, serial=Role.PRIVATE.value, secret=secret),
+            )
+            return replace(draft, disks=disks, kernel=paths.get(Role.KERNEL, ""), initrd=paths.get(Role.INITRD, ""))
+
+        plan = plan_empty(connection, record, request.private_size, secret)
+        async with self._passphrase(uri, draft.uuid, request.passphrase):
+            return await make_domain(self._hosts, uri, draft, [plan], finish)
+
+    @asynccontextmanager
+    async def _passphrase(self, uri: str, domain: str, passphrase: str) -> AsyncIterator[None]:
+        """Let libvirt know the passphrase while the block runs."""
+        if not passphrase:
+            yield
+            return
+        connection = self._hosts.connection(uri)
+        await hold_secret(connection, domain, passphrase)
+        try:
+            yield
+        finally:
+            await asyncio.shield(drop_secret(connection, domain))
+
+    # From an image.
+
+    async def _from_image(
+        self, uri: str, request: CreationRequest, ready: ReadyImage, progress: Progress, cancelled: Asked
+    ) -> DomainKey:
+        image, connection = ready.image, self._hosts.connection(uri)
+        if image.is_iso and request.klass is DomainClass.TEMPLATE:
+            raise Refused("install from the ISO into a StandaloneVM first, then make that a template")
+        draft = await self._draft(uri, request, None, "")
+        revision = draft.config.revision
+        pool = request.pool or storage.POOL
+        ending = "qcow2" if image.is_iso or image.format == "qcow2" else "img"
+        name = volume_name(request.name, draft.uuid, Role.ROOT, ending, revision)
+        record = OwnVolume(Role.ROOT, pool, name, revision, verified=ready.verified)
         if image.is_iso:
-            disks = (DiskSpec(volume.path, boot_order=1), DiskSpec(str(image.path), "raw", cdrom=True, boot_order=2))
+            plans = [plan_empty(connection, replace(record, verified=""), request.install_size)]
         else:
-            disks = (DiskSpec(volume.path, image.format, boot_order=1), DiskSpec("", "raw", cdrom=True))
+            plans = [plan_upload(connection, record, image.path, progress, cancelled)]
+        image_format = "qcow2" if image.is_iso else image.format
+
+        async def finish(made: Made) -> NewDomain:
+            disks = [DiskSpec(made[Role.ROOT].path, image_format, boot_order=1)]
+            if image.is_iso:
+                disks.append(DiskSpec(str(image.path), "raw", cdrom=True, boot_order=2))
+            elif request.seed:
+                disks.append(DiskSpec(made[Role.SEED].path, "raw", cdrom=True))
+            return replace(draft, disks=tuple(disks))
+
+        async with self._seed(request, draft.uuid) as seed:
+            if seed and not image.is_iso:
+                record = OwnVolume(Role.SEED, pool, volume_name(request.name, draft.uuid, Role.SEED, "iso"))
+                plans.append(plan_upload(connection, record, seed, no_progress, never))
+            return await make_domain(self._hosts, uri, draft, plans, finish)
+
+    @asynccontextmanager
+    async def _seed(self, request: CreationRequest, domain: str) -> AsyncIterator[Path | None]:
+        """The disc for a cloud image, as a file that is there while the block runs."""
+        if not request.seed:
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="qubes-manager-seed-", dir=scratch_folder()) as folder:
+            seed = Path(folder) / "seed.iso"
+            await asyncio.to_thread(write_seed, seed, domain)
+            yield seed
+
+    # What all have.
+
+    async def _draft(self, uri: str, request: CreationRequest, template: Domain | None, kernel: str) -> NewDomain:
+        """The domain but for its disks."""
+        dispvm = self.find(uri, request.default_dispvm) if request.default_dispvm else None
         config = DomainConfig(
             label=LABELS[request.label],
             klass=request.klass,
-            volumes=(OwnVolume("root", volume.pool, volume.name),),
+            template=template.name if template and request.klass is DomainClass.APP else "",
+            template_uuid=template.key.uuid if template and request.klass is DomainClass.APP else "",
+            default_dispvm=request.default_dispvm,
+            default_dispvm_uuid=dispvm.key.uuid if dispvm else "",
+            template_for_dispvms=request.template_for_dispvms,
+            provides_network=request.provides_network,
+            include_in_backups=request.include_in_backups,
+            revision=1 if request.klass is DomainClass.TEMPLATE else 0,
         )
+        virt_type = request.virt_mode or await self._virt_types.best(uri, kernel)
+        gui = bool(template and template.config and dict(template.config.features).get(GUI_FEATURE))
         return NewDomain(
             name=request.name,
+            uuid=str(uuid.uuid4()),
             config=config,
             memory=request.memory,
+            max_memory=request.max_memory,
             vcpus=request.vcpus,
-            virt_type=await domain_type(self._hosts.connection(uri)),
-            disks=disks,
+            virt_type=virt_type,
             netvm=request.netvm,
             console_log=await asyncio.to_thread(console_log_path, uri, request.name),
+            cmdline=request.kernelopts or boot_words(virt_type, private=request.klass is DomainClass.APP)
+            if kernel
+            else "",
             graphics=request.graphics,
-        ).xml()
-
-    async def describe_loss(self, domain: Domain) -> str:
-        """Say in words what removing a domain destroys, and what stays."""
-        connection = self._hosts.connection(domain.key.connection)
-        volumes = domain.config.volumes if domain.config else ()
-        taken = [await storage.volume_allocation(connection, volume.pool, volume.name) for volume in volumes]
-        if volumes:
-            return f"Its disks go with it: {format_size(sum(taken))} of data are lost."
-        return "Its disk images, which this program did not make, stay where they are."
-
-    async def remove(self, key: DomainKey) -> None:
-        """Remove a halted domain and the volumes that were made for it; raises Refused, NotFound."""
-        domain = self._store.require(key)
-        refuse_removal(domain, self._store.of_host(key.connection))
-        with self._store.activity(key, Activity.REMOVING):
-            await actions_on(self._hosts, domain).undefine()
-            for volume in domain.config.volumes if domain.config else ():
-                await storage.delete_volume(self._hosts.connection(key.connection), volume.pool, volume.name)
-            await self._hosts.refresh(key)
+            uefi=request.uefi,
+            gui=gui,
+        )
 
 
-def refuse_removal(domain: Domain, others: list[Domain]) -> None:
-    """Raise Refused when *domain* runs, or when some of *others* need it, naming them."""
-    if domain.is_host:
-        raise Refused("dom0 is this machine; it cannot be removed")
-    if domain.state.is_active:
-        raise Refused(f"“{domain.name}” is running: shut it down first")
-    users = {
-        role: sorted(other.name for other in others if other.config and getattr(other.config, role) == domain.name)
-        for role in ("template", "netvm", "default_dispvm")
-    }
-    for role, names in users.items():
-        if names:
-            words = role.replace("_", " ")
-            raise Refused(f"“{domain.name}” is the {words} of {', '.join(names)}: give them another one first")
+def boot_words(virt_type: str, *, private: bool) -> str:
+    """The command line for a kernel that is booted directly."""
+    words = [SYSTEM_CMDLINE]
+    words += [EMULATION_WORDS] if virt_type == "qemu" else []
+    words += [PRIVATE_WORD] if private else []
+    return " ".join(words)
 
 
 def console_log_path(uri: str, name: str) -> str:
@@ -218,8 +258,3 @@ def console_log_path(uri: str, name: str) -> str:
     with contextlib.suppress(OSError):
         paths.qemu_logs.mkdir(parents=True, exist_ok=True)
     return str(paths.qemu_logs / f"{name}-console.log")
-
-
-def netvm_users(domain: Domain, others: list[Domain]) -> list[str]:
-    """The names of running domains whose network goes through *domain*."""
-    return [d.name for d in others if d.config and d.config.netvm == domain.name and d.state.is_active]

@@ -6,17 +6,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from qubes_manager.backend import storage
-from qubes_manager.backend.domain_actions import define, domain_type
+from qubes_manager.backend import storage, volume_streams
+from qubes_manager.backend.domain_actions import define
 from qubes_manager.backend.new_domain import NewDomain
 from qubes_manager.backend.tiny_guest import TinyGuest, build_tiny_guest
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
-from qubes_manager.services.creation import Creation, console_log_path
+from qubes_manager.services.creation import console_log_path
 from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.removal import Removal
 from qubes_manager.services.store import DomainStore
+from qubes_manager.services.virt_types import VirtTypes
 
 DEMO_TAG = "demo"
 DEMO_LABELS = {"work": "blue", "personal": "yellow", "untrusted": "red"}
@@ -36,10 +38,11 @@ def cache_folder() -> Path:
 class Demo:
     """Makes and removes the demo domains of one connection."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, creation: Creation) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
         self._hosts = hosts
         self._store = store
-        self._creation = creation
+        self._removal = Removal(hosts, store)
+        self._virt_types = VirtTypes(hosts)
 
     def domains(self, uri: str) -> list[Domain]:
         """The demo domains that are there."""
@@ -66,7 +69,7 @@ class Demo:
             config=DomainConfig(label=LABELS[label], tags=tags, notes="A small demo guest."),
             memory=_MEMORY_MIB,
             vcpus=1,
-            virt_type=await domain_type(connection),
+            virt_type=await self._virt_types.best(uri, kernel.path),
             console_log=await asyncio.to_thread(console_log_path, uri, name),
             kernel=kernel.path,
             initrd=initrd.path,
@@ -81,7 +84,7 @@ class Demo:
         connection = self._hosts.connection(uri)
         name = _volume_name(guest.digest, path.name)
         found = await storage.find_volume(connection, storage.POOL, name)
-        return found or (await storage.upload_volume(connection, name, path))[0]
+        return found or (await volume_streams.upload_volume(connection, name, path))[0]
 
     async def remove(self, uri: str) -> list[str]:
         """End and remove the demo domains and their boot files; returns the domains' names."""
@@ -91,7 +94,7 @@ class Demo:
             if domain.state.is_active:
                 await actions_on(self._hosts, domain).kill()
                 await self._hosts.refresh(domain.key)
-            await self._creation.remove(domain.key)
+            await self._removal.remove(domain.key)
             names.append(domain.name)
         for name in await storage.volume_names(connection, storage.POOL):
             if name.startswith(_VOLUME_PREFIX):

@@ -12,6 +12,7 @@ from qubes_manager.backend.host_row import read_host_row
 from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, Usage
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import CONFIG_EVENTS, DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.services.references import is_outdated, with_names
 from qubes_manager.services.store import DomainStore, HostPhase, HostStatus
 
 log = logging.getLogger(__name__)
@@ -119,15 +120,29 @@ class HostWatcher:
         if old is None:
             self._want_details([fresh.key.uuid])
             return fresh
+        if old.name != fresh.name:
+            self._want_details(self._dependents(fresh.key.uuid))
         if old.state is fresh.state and old.id == fresh.id and old.name == fresh.name and not old.stale:
             same = old.autostart is fresh.autostart and old.persistent is fresh.persistent
-            if same:
+            if same and old.ending is fresh.ending:
                 return None
         usage = old.usage
         if not fresh.state.is_active:
             usage = Usage(disk_allocation=usage.disk_allocation, disk_capacity=usage.disk_capacity)
-        agent = old.agent if fresh.state.is_active else None
-        return replace(fresh, config=old.config, usage=usage, activity=old.activity, agent=agent)
+        active = fresh.state.is_active
+        kept = {"agent": old.agent if active else None, "outdated": old.outdated and active}
+        return replace(fresh, config=old.config, usage=usage, activity=old.activity, **kept)  # type: ignore[arg-type]
+
+    def _find(self, uuid: str) -> Domain | None:
+        return self._store.get(DomainKey(self._uri, uuid)) if uuid else None
+
+    def _dependents(self, uuid: str) -> list[str]:
+        """The UUIDs of the domains whose XML refers to a domain."""
+        return [
+            domain.key.uuid
+            for domain in self._store.of_host(self._uri)
+            if domain.config and uuid in (domain.config.template_uuid, domain.config.default_dispvm_uuid)
+        ]
 
     async def _follow(self, events: "asyncio.Queue[Event]") -> str:
         """Apply events until the connection closes; returns why it did."""
@@ -228,5 +243,9 @@ class HostWatcher:
         for uuid, config in configs.items():
             domain = self._store.get(DomainKey(self._uri, uuid))
             if domain and config and uuid != HOST_UUID:
-                changed.append(replace(domain, config=config))
+                fresh = replace(domain, config=with_names(config, self._find))
+                if domain.config and domain.config.revision != config.revision:
+                    # Its domains may run from an old root now.
+                    self._want_details(self._dependents(uuid))
+                changed.append(replace(fresh, outdated=is_outdated(fresh, self._find)))
         self._store.put(changed)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
@@ -57,9 +57,25 @@ class Properties:
 
     async def set_default_dispvm(self, key: DomainKey, name: str) -> None:
         """Set which domain disposables opened from this one are made of; empty for none."""
-        if name and not any(d.name == name for d in self._store.of_host(key.connection)):
-            raise BadInput("default_dispvm", name, "name a domain that exists, or nothing")
-        await self._edit(key, lambda edit: edit.set_text("default_dispvm", name or None))
+        uuid = self._named(key.connection, name, "default_dispvm").key.uuid if name else ""
+        await self._edit(key, lambda edit: edit.set_text("default_dispvm", name or None, uuid=uuid))
+
+    async def set_template(self, key: DomainKey, name: str) -> None:
+        """Let a domain start from another template; a running one does at its next start."""
+        domain = self._domain(key)
+        if not (domain.config and domain.config.klass is DomainClass.APP):
+            raise Refused(f"“{domain.name}” owns its system; only an AppVM has a template")
+        template = self._named(key.connection, name, "template")
+        if template.klass is not DomainClass.TEMPLATE:
+            raise BadInput("template", name, "name a TemplateVM")
+        # What the domain boots is looked up at each start.
+        await self._edit(key, lambda edit: edit.set_text("template", template.name, uuid=template.key.uuid))
+
+    def _named(self, uri: str, name: str, field: str) -> Domain:
+        for domain in self._store.of_host(uri):
+            if domain.name == name:
+                return domain
+        raise BadInput(field, name[:80], "name a domain that exists")
 
     async def set_include_in_backups(self, key: DomainKey, included: bool) -> None:
         """Whether backups take the domain by default."""

@@ -46,7 +46,7 @@ class DomainCommands:
             "shutdown": lambda domains: self._each(domains, self._shutdown),
             "restart": lambda domains: self._each(domains, self._restart),
             "kill": lambda domains: self._each(domains, services.lifecycle.kill),
-            "delete": lambda domains: self._each(domains, services.creation.remove),
+            "delete": lambda domains: self._each(domains, services.removal.remove),
             "autostart": self._toggle_autostart,
             "rename": self._rename,
             "logs": lambda domains: self._show_logs(domains[0]),
@@ -92,7 +92,7 @@ class DomainCommands:
 
     async def _what_is_lost(self, operation_id: str, domains: Sequence[Domain]) -> str:
         if operation_id == "delete" and len(domains) == 1:
-            return await self._services.creation.describe_loss(domains[0])
+            return await self._services.removal.describe_loss(domains[0])
         if operation_id == "delete":
             return "Disks that were made for them go with them."
         return ""

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QP
 
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.names import check_name
-from qubes_manager.services.creation import DEFAULT_MEMORY, DEFAULT_VCPUS, CreationRequest, parse_checksum
+from qubes_manager.services.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS, CreationRequest, parse_checksum
 from qubes_manager.ui.form_dialog import FormDialog, label_box
 
 _FILTER = "Disk images (*.qcow2 *.img *.raw *.iso *.vmdk *.vdi *.vhdx);;All files (*)"

@@ -10,6 +10,7 @@ from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.logs import Logs
 from qubes_manager.services.properties import Properties
+from qubes_manager.services.removal import Removal
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.usage_poller import UsagePoller
 
@@ -23,6 +24,7 @@ class Services:
     lifecycle: Lifecycle
     properties: Properties
     creation: Creation
+    removal: Removal
     demo: Demo
     commands: GuestCommands
     logs: Logs
@@ -35,14 +37,14 @@ def make_services() -> Services:
     store = DomainStore()
     hosts = Hosts(store, watch=True)
     lifecycle = Lifecycle(hosts, store)
-    creation = Creation(hosts, store)
     return Services(
         store=store,
         hosts=hosts,
         lifecycle=lifecycle,
         properties=Properties(hosts, store),
-        creation=creation,
-        demo=Demo(hosts, store, creation),
+        creation=Creation(hosts, store),
+        removal=Removal(hosts, store),
+        demo=Demo(hosts, store),
         commands=GuestCommands(hosts, store, lifecycle),
         logs=Logs(),
         clipboard=InterDomainClipboard(),

@@ -11,8 +11,9 @@ from lxml import etree
 from qubes_manager.backend.domain_xml import DomainEdit, parse_config
 from qubes_manager.backend.metadata import NAMESPACE, MetadataEdit, for_new_domain
 from qubes_manager.backend.new_domain import DiskSpec, NewDomain
-from qubes_manager.core.domain import DomainClass, DomainConfig, OwnVolume
+from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.labels import LABELS
+from qubes_manager.core.volumes import OwnVolume, Role
 
 FOLDER = Path(__file__).parent / "domains"
 FILES = sorted(FOLDER.glob("*.xml"))
@@ -56,7 +57,7 @@ def test_a_rich_document_is_read_whole() -> None:
     assert (config.template, config.default_dispvm) == ("debian-12", "disp")
     assert config.tags == {"money", "work"}
     assert config.features == (("menu", "a&b"),)
-    assert config.volumes == (OwnVolume("root", "qubes-manager", "rich-root.qcow2"),)
+    assert config.volumes == (OwnVolume(Role.ROOT, "qubes-manager", "rich-root.qcow2"),)
     assert config.include_in_backups is False
     assert (config.memory, config.vcpus, config.netvm) == (2 << 20, 4, "default")
     assert [(d.target, d.bus, d.kind, d.read_only) for d in config.disks] == [
@@ -93,7 +94,7 @@ def test_metadata_survives_the_way_through_a_document(tags, features, label) -> 
         klass=DomainClass.APP,
         tags=tags,
         features=tuple(sorted(features.items())),
-        volumes=(OwnVolume("root", "p", "n"),),
+        volumes=(OwnVolume(Role.ROOT, "p", "n"),),
     )
     document = etree.Element("domain")
     etree.SubElement(document, "metadata").append(for_new_domain(config))
@@ -104,7 +105,7 @@ def test_metadata_survives_the_way_through_a_document(tags, features, label) -> 
 
 @given(st.frozensets(words.map(str.strip), max_size=4))
 def test_an_edit_of_metadata_keeps_what_it_does_not_know(tags) -> None:
-    edit = MetadataEdit("<domain><label>red</label><future a='1'>kept</future><tag>old</tag></domain>")
+    edit = MetadataEdit.of_text("<domain><label>red</label><future a='1'>kept</future><tag>old</tag></domain>")
     edit.set_tags(tags)
     edit.set_text("label", "blue")
     root = etree.fromstring(edit.xml())
@@ -131,7 +132,7 @@ def test_libvirt_takes_our_new_domains_and_gives_them_back() -> None:
         config = parse_config(domain.XMLDesc())
         assert (config.label, config.notes, config.tags) == (LABELS["green"], "a & b", {"x"})
         assert NAMESPACE in domain.XMLDesc()
-        edit = MetadataEdit(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
+        edit = MetadataEdit.of_text(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
         edit.set_tags({"y"})
         domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, edit.xml(), "qm", NAMESPACE, 2)
         changed = parse_config(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))

@@ -14,12 +14,16 @@ from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.backend.tiny_guest import TinyGuest
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.services.block_devices import BlockDevices
+from qubes_manager.services.cloning import Cloning
 from qubes_manager.services.creation import Creation
 from qubes_manager.services.demo import Demo
+from qubes_manager.services.domain_volumes import DomainVolumes
 from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.properties import Properties
+from qubes_manager.services.recovery import Recovery
+from qubes_manager.services.removal import Removal
 from qubes_manager.services.store import DomainStore
 
 COMMANDS = Path(sys.executable).parent
@@ -37,7 +41,12 @@ class World:
         self.creation = Creation(self.hosts, self.store)
         self.devices = BlockDevices(self.hosts, self.store)
         self.commands = GuestCommands(self.hosts, self.store, self.lifecycle)
-        self.demo = Demo(self.hosts, self.store, self.creation)
+        self.removal = Removal(self.hosts, self.store)
+        self.demo = Demo(self.hosts, self.store)
+        self.roots = self.lifecycle.roots
+        self.cloning = Cloning(self.hosts, self.store, self.roots)
+        self.volumes = DomainVolumes(self.hosts, self.store, self.roots, self.commands)
+        self.recovery = Recovery(self.hosts, self.store, self.roots)
 
     def named(self, name: str) -> Domain | None:
         return next((d for d in self.store.domains.values() if d.name == name), None)

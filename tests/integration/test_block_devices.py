@@ -97,28 +97,28 @@ async def test_the_hosts_own_disks_are_listed_and_refused(world: World, fresh: D
 
 
 async def test_the_disk_that_a_domain_is_made_of_stays(world: World, shared_folder: Path) -> None:
-    from qubes_manager.services.creation import CreationRequest
+    from qubes_manager.services.creation_request import CreationRequest
 
     image = shared_folder / "system.qcow2"
     run_tool_now(["qemu-img", "create", "-f", "qcow2", image, "64M"])
     key = await world.creation.create(
-        world.uri, CreationRequest("made", "blue", image, netvm="", memory=128, graphics=False)
+        world.uri, CreationRequest("made", "blue", image=image, netvm="", memory=128, graphics=False)
     )
     try:
         with pytest.raises(Refused, match="is made of"):
             await world.devices.detach(key, "vda")
     finally:
-        await world.creation.remove(key)
+        await world.removal.remove(key)
 
 
 async def test_a_disc_goes_in_and_out(world: World, shared_folder: Path) -> None:
-    from qubes_manager.services.creation import CreationRequest
+    from qubes_manager.services.creation_request import CreationRequest
 
     image = shared_folder / "system.qcow2"
     run_tool_now(["qemu-img", "create", "-f", "qcow2", image, "64M"])
     disc = make_image(shared_folder, "disc.iso")
     key = await world.creation.create(
-        world.uri, CreationRequest("made", "blue", image, netvm="", memory=128, graphics=False)
+        world.uri, CreationRequest("made", "blue", image=image, netvm="", memory=128, graphics=False)
     )
     try:
         drive = next(d.target for d in world.store.domains[key].config.disks if d.kind == "cdrom")
@@ -130,4 +130,4 @@ async def test_a_disc_goes_in_and_out(world: World, shared_folder: Path) -> None
         await asyncio.sleep(0.1)
         await world.lifecycle.kill(key)
     finally:
-        await world.creation.remove(key)
+        await world.removal.remove(key)

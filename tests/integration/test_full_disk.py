@@ -13,7 +13,7 @@ from qubes_manager.backend import storage
 from qubes_manager.backend.host_tools import run_tool_now
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.services.creation import CreationRequest
+from qubes_manager.services.creation_request import CreationRequest
 from tests.integration.conftest import World
 
 
@@ -41,7 +41,7 @@ async def test_a_full_disk_is_said_and_nothing_is_left(small_daemon: PrivateDaem
     world = World(small_daemon.uri)
     await world.hosts.load(small_daemon.uri)
     with pytest.raises(QubesManagerError, match="the disk is full: free some space and try again"):
-        await world.creation.create(world.uri, CreationRequest("made", "red", image, graphics=False))
+        await world.creation.create(world.uri, CreationRequest("made", "red", image=image, graphics=False))
     assert await storage.volume_names(world.hosts.connection(world.uri), storage.POOL) == []
     assert not world.named("made")
     await world.hosts.close()

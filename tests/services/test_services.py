@@ -13,10 +13,11 @@ from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainSta
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.settings import ColumnSetting, Settings
 from qubes_manager.services.clipboard import InterDomainClipboard
-from qubes_manager.services.creation import parse_checksum, refuse_removal
+from qubes_manager.services.creation_request import parse_checksum
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.listing import COLUMNS, FORMATS, find_columns, table
 from qubes_manager.services.property_table import PROPERTIES
+from qubes_manager.services.removal import refuse_removal
 from qubes_manager.services.settings_file import SettingsFile
 from qubes_manager.services.store import Batch, DomainStore, HostPhase
 from qubes_manager.services.usage_poller import UsagePoller

@@ -1,0 +1,77 @@
+"""What a Debian template is made of."""
+
+import re
+from dataclasses import dataclass
+
+from qubes_manager.core.errors import BadInput
+
+SUITES = ("bookworm", "trixie")
+# What every template needs to serve: kernel, agent, windows, name service.
+BASE_PACKAGES = (
+    "linux-image-amd64",
+    "initramfs-tools",
+    "zstd",
+    "systemd-sysv",
+    "systemd-resolved",
+    "udev",
+    "dbus",
+    "sudo",
+    "iproute2",
+    "ca-certificates",
+    "e2fsprogs",
+    "qemu-guest-agent",
+    "python3",
+)
+# Debian 13 has no xpra any more.
+WINDOW_PACKAGES = {
+    "bookworm": (
+        "xpra",
+        "xvfb",
+        "python3-gi",
+        "python3-pil",
+        "python3-lz4",
+        "xauth",
+        "xclip",
+        "xterm",
+        "desktop-file-utils",
+    ),
+    "trixie": ("xterm", "desktop-file-utils"),
+}
+# What a person wants to find in a first template.
+SUGGESTED_PACKAGES = ("firefox-esr", "mousepad", "thunar", "file-roller", "fonts-dejavu")
+DEFAULT_SIZE = 20 << 30
+_MIN_SIZE, _MAX_SIZE = 3 << 30, 1 << 42
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}", re.ASCII)
+_MIRROR = re.compile(r"(https?|file)://[A-Za-z0-9._~:/@%+-]{1,300}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRecipe:
+    """Suite, mirror (empty: Debian's own), further packages, and the size of the root file system in bytes."""
+
+    suite: str = SUITES[0]
+    mirror: str = ""
+    packages: tuple[str, ...] = ()
+    size: int = DEFAULT_SIZE
+
+    @property
+    def all_packages(self) -> tuple[str, ...]:
+        """What is installed, each once."""
+        return tuple(dict.fromkeys((*BASE_PACKAGES, *WINDOW_PACKAGES[self.suite], *self.packages)))
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether application windows can come from it."""
+        return "xpra" in self.all_packages
+
+    def check(self) -> None:
+        """Raise BadInput for the first field that cannot be used."""
+        if self.suite not in SUITES:
+            raise BadInput("suite", self.suite, f"use one of {', '.join(SUITES)}")
+        if self.mirror and not _MIRROR.fullmatch(self.mirror):
+            raise BadInput("mirror", self.mirror[:80], "give an address that starts with http:// or https://")
+        for package in self.packages:
+            if not _PACKAGE.fullmatch(package):
+                raise BadInput("packages", package[:80], "a package's name has small letters, digits, “+”, “-” and “.”")
+        if not _MIN_SIZE <= self.size <= _MAX_SIZE:
+            raise BadInput("size", str(self.size), "give 3G to 4T")

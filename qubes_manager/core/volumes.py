@@ -1,0 +1,75 @@
+"""The volumes that this program makes for domains, and the rules of a template's revisions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+DEFAULT_KEEP = 2
+MAX_KEEP = 100
+
+
+class Role(Enum):
+    """What a volume is to its domain. A BASE is only there because other volumes stand on it."""
+
+    ROOT = "root"
+    PRIVATE = "private"
+    KERNEL = "kernel"
+    INITRD = "initrd"
+    SEED = "seed"
+    BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVolume:
+    """A volume that this program made for a domain and removes with it.
+
+    *revision* counts a template's roots. *backing* names the volume below it. *digest* is the SHA-256 of the bytes
+    as they were stored, for a volume that nobody writes to; *verified* the checksum that the user had for its source
+    (``sha256:…``). *unfinished* stands from before the volume is made until it is whole.
+    """
+
+    role: Role
+    pool: str
+    name: str
+    revision: int = 0
+    backing: str = ""
+    digest: str = ""
+    verified: str = ""
+    unfinished: bool = False
+
+
+def volume_name(domain: str, uuid: str, role: Role, ending: str, revision: int = 0) -> str:
+    """Return the name of a new volume: readable, and free whatever domains were called before."""
+    number = f"@{revision}" if revision else ""
+    return f"{domain}.{uuid[:8]}.{role.value}{number}.{ending}"
+
+
+def revisions(volumes: Iterable[OwnVolume]) -> list[OwnVolume]:
+    """The whole roots of a template, oldest first."""
+    return sorted((v for v in volumes if v.role is Role.ROOT and not v.unfinished), key=lambda v: v.revision)
+
+
+def chain(name: str, volumes: Iterable[OwnVolume]) -> list[OwnVolume]:
+    """The volume *name* and those that it stands on, topmost first, as far as *volumes* knows them."""
+    known = {v.name: v for v in volumes}
+    found: list[OwnVolume] = []
+    while name in known and known[name] not in found:
+        found.append(known[name])
+        name = known[name].backing
+    return found
+
+
+def superfluous(own: Iterable[OwnVolume], current: int, trial: int, keep: int, used: Iterable[str]) -> list[OwnVolume]:
+    """Of a template's volumes, those that can be deleted, in the order in which they can.
+
+    The newest *keep* revisions stay, as do the current one and a trial, and whatever is *used* (by name) or stands
+    below something that stays.
+    """
+    volumes = list(own)
+    roots = revisions(volumes)
+    newest = {v.revision for v in roots[-max(keep, 1) :]} | {current, trial}
+    stays = {v.name for v in roots if v.revision in newest} | set(used)
+    stays |= {v.name for v in volumes if v.role not in (Role.ROOT, Role.BASE) or v.unfinished}
+    needed = {below.name for name in stays for below in chain(name, volumes)}
+    gone = [v for v in volumes if v.name not in needed]
+    return sorted(gone, key=lambda v: (-v.revision, v.name))

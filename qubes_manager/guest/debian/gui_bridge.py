@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+"""Joins the host's virtio-serial port and the display server's socket, for ever.
+
+The port reads end-of-file while no host is connected. The server must not see a client before there is one: it drops
+a client that is silent, and that goodbye is what the host would read first.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import time
+
+PORT = "/dev/virtio-ports/org.qubes_manager.gui.0"
+SERVER = "/run/qubes-manager-gui/xpra.sock"
+CHUNK = 1 << 16
+PAUSE = 0.3
+# The driver raises SIGIO when a host comes or goes; a signal that was missed costs this many seconds.
+LONGEST_WAIT = 5
+
+
+def wait_for_host(port: int) -> None:
+    """Return when a host is connected."""
+    poll = select.poll()
+    poll.register(port, select.POLLIN)
+    while any(event & select.POLLHUP for _fd, event in poll.poll(0)):
+        signal.sigtimedwait({signal.SIGIO}, LONGEST_WAIT)
+
+
+def join(port: int, server: socket.socket) -> None:
+    """Pass bytes both ways until either side ends."""
+    server.setblocking(False)
+    os.set_blocking(port, False)
+    ends = {port: server.fileno(), server.fileno(): port}
+    waiting = dict.fromkeys(ends, b"")  # what still has to go to each end
+    while True:
+        poll = select.poll()
+        for fd, other in ends.items():
+            # An end is read only while the other one takes what it says.
+            poll.register(fd, (0 if waiting[other] else select.POLLIN) | (select.POLLOUT if waiting[fd] else 0))
+        for fd, event in poll.poll():
+            try:
+                if event & select.POLLOUT:
+                    waiting[fd] = waiting[fd][os.write(fd, waiting[fd]) :]
+                if event & (select.POLLIN | select.POLLHUP | select.POLLERR) and not waiting[ends[fd]]:
+                    data = os.read(fd, CHUNK)
+                    if not data:
+                        return
+                    waiting[ends[fd]] = data
+            except BlockingIOError:
+                continue
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+    while True:
+        port = os.open(PORT, os.O_RDWR)
+        try:
+            fcntl.fcntl(port, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(port, fcntl.F_SETFL, fcntl.fcntl(port, fcntl.F_GETFL) | os.O_ASYNC)
+            wait_for_host(port)
+            with socket.socket(socket.AF_UNIX) as server:
+                server.connect(SERVER)
+                join(port, server)
+        except OSError as error:
+            print(f"bridge: {error}", flush=True)
+        finally:
+            os.close(port)
+        time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Runs once inside a new template, when its packages are there, and removes itself.
+set -eu
+chown -R root:root /etc/systemd /etc/udev /usr/lib/qubes-manager /usr/share/initramfs-tools
+useradd --create-home --shell /bin/bash user
+passwd --lock --quiet root
+echo 'user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/qubes-manager
+chmod 0440 /etc/sudoers.d/qubes-manager
+echo 'LABEL=root / ext4 noatime,discard,errors=remount-ro,x-systemd.growfs 0 1' >/etc/fstab
+echo localhost >/etc/hostname
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >/etc/hosts
+systemctl --quiet enable systemd-networkd systemd-resolved qubes-manager-private qubes-manager-gui
+# Nothing here waits for the network, and a machine without one must not take two minutes to start.
+systemctl --quiet mask systemd-networkd-wait-online.service
+ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+# Every domain gets an identity of its own at each start.
+: >/etc/machine-id
+rm -f /var/cache/apt/*.bin /var/log/*.log /var/log/apt/* /usr/lib/qubes-manager/setup

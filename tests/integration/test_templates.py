@@ -1,0 +1,193 @@
+"""Templates and the domains made from them, on real guests: what persists, what does not, and what a crash leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
+from qubes_manager.core.errors import BadInput, Refused
+from qubes_manager.core.volumes import Role, revisions
+from qubes_manager.services.creation_request import CreationRequest
+from qubes_manager.services.template_roots import Outcome
+from tests.integration.conftest import World
+from tests.integration.templates import make_tiny_template, pool_files, say
+
+pytestmark = pytest.mark.guest
+
+
+def app(name: str, template: str = "tiny", **changes: object) -> CreationRequest:
+    fields = {"klass": DomainClass.APP, "template": template, "memory": 256, "vcpus": 1, "netvm": ""}
+    return CreationRequest(name, "blue", **{**fields, "graphics": False, "private_size": 64 << 20, **changes})
+
+
+@pytest.fixture
+async def template(world: World, tiny_guest: TinyGuest, shared_folder: Path) -> AsyncIterator[DomainKey]:
+    """A template of a test's own; all that the test makes from it goes too."""
+    before = await pool_files(world)
+    key = await make_tiny_template(world, tiny_guest, shared_folder)
+    yield key
+    await clean(world)
+    assert await pool_files(world) == before, "nothing is left in the pool"
+
+
+async def clean(world: World) -> None:
+    """Kill and remove everything but what other tests share."""
+    for klass in (DomainClass.APP, DomainClass.STANDALONE, DomainClass.TEMPLATE):
+        for domain in list(world.store.domains.values()):
+            if domain.klass is klass and domain.name not in ("shared", "debian"):
+                if domain.state.is_active:
+                    await world.lifecycle.kill(domain.key)
+                await world.removal.remove(domain.key)
+
+
+async def write_in_template(world: World, template: DomainKey, text: str) -> None:
+    """Run the template, write a file into its system, shut it down cleanly."""
+    await world.lifecycle.start(template)
+    await say(world, template, f"echo {text} >/sys_root/file; umount /sys_root; sync")
+    await world.lifecycle.shutdown(template, 60)
+
+
+async def test_a_domain_starts_afresh_from_its_template_and_keeps_only_its_own_data(
+    world: World, template: DomainKey
+) -> None:
+    work = await world.creation.create(world.uri, app("work"))
+    mail = await world.creation.create(world.uri, app("mail"))
+    await asyncio.gather(world.lifecycle.start(work), world.lifecycle.start(mail))
+    await say(
+        world, work, "mkfs.ext2 -q /dev/vdb; mount -t ext2 /dev/vdb /rw; echo mine >/rw/kept; echo x >/sys_root/lost"
+    )
+    await say(world, work, "umount /rw /sys_root; sync")
+    assert await say(world, mail, "ls /sys_root") == "lost+found"
+    await world.lifecycle.restart(work, 60)
+    assert await say(world, work, "cat /rw/kept; ls /sys_root") == "mine\nlost+found"
+
+
+async def test_a_template_is_changed_while_its_domains_run(world: World, template: DomainKey) -> None:
+    work = await world.creation.create(world.uri, app("work"))
+    await world.lifecycle.start(work)
+    await say(world, work, "true")
+    assert not world.store.domains[work].outdated
+    await write_in_template(world, template, "new")
+    config = world.store.domains[template].config
+    assert (config.revision, config.trial, len(revisions(config.volumes))) == (2, 0, 2)
+    await world.until(lambda: world.store.domains[work].outdated, "the row says that a restart would update it")
+    assert await say(world, work, "ls /sys_root") == "lost+found"
+    await world.lifecycle.restart(work, 60)
+    assert await say(world, work, "cat /sys_root/file") == "new"
+    await world.until(lambda: not world.store.domains[work].outdated, "it is up to date")
+
+
+async def test_a_killed_template_keeps_its_old_revision_and_says_so(world: World, template: DomainKey) -> None:
+    heard = []
+    world.roots.on_settled(heard.append)
+    before = await pool_files(world)
+    await world.lifecycle.start(template)
+    assert world.store.domains[template].config.trial == 2
+    await world.lifecycle.kill(template)
+    config = world.store.domains[template].config
+    assert (config.revision, config.trial, len(config.volumes)) == (1, 0, 3)
+    assert [s.outcome for s in heard] == [Outcome.DROPPED]
+    assert "did not shut down properly" in heard[0].sentence
+    assert await pool_files(world) == before
+
+
+async def test_a_start_that_fails_leaves_the_template_as_it_was(
+    world: World, template: DomainKey, daemon: PrivateDaemon
+) -> None:
+    from qubes_manager.services.domain_access import actions_on
+
+    before = await pool_files(world)
+    actions = actions_on(world.hosts, world.store.domains[template])
+    await actions.edit_config(lambda e: e.set_memory(1 << 40))
+    with pytest.raises(Exception, match="cannot start “tiny”"):
+        await world.lifecycle.start(template)
+    config = world.store.domains[template].config
+    assert (config.revision, config.trial, len(config.volumes)) == (1, 0, 3)
+    assert await pool_files(world) == before
+    await actions.edit_config(lambda e: e.set_memory(256 << 10))
+
+
+async def test_revisions_go_back_and_forth_and_old_ones_are_merged(world: World, template: DomainKey) -> None:
+    for text in ("two", "three"):
+        await write_in_template(world, template, text)
+    with pytest.raises(BadInput, match="has 1, 2, 3"):
+        await world.roots.revert(template, 9)
+    assert await world.roots.revert(template) == 2
+    work = await world.creation.create(world.uri, app("work"))
+    await world.lifecycle.start(work)
+    assert await say(world, work, "cat /sys_root/file") == "two"
+    assert await world.roots.revert(template, 3) == 3
+    # A chain of three is longer than the two that are kept: the current one is made whole, the oldest goes.
+    await world.roots.tidy(template)
+    volumes = world.store.domains[template].config.volumes
+    assert [v.revision for v in revisions(volumes)] == [2, 3]
+    assert not next(v for v in volumes if v.role is Role.ROOT and v.revision == 3).backing
+    assert await say(world, work, "cat /sys_root/file") == "two", "a running domain did not notice"
+    await world.lifecycle.restart(work, 60)
+    assert await say(world, work, "cat /sys_root/file") == "three"
+    await world.lifecycle.kill(work)
+    await write_in_template(world, template, "four")
+    await world.roots.tidy(template)
+    volumes = world.store.domains[template].config.volumes
+    assert [v.revision for v in revisions(volumes)] == [3, 4]
+    assert not [v for v in volumes if v.role is Role.BASE], "what only revision 2 stood on is gone"
+
+
+async def test_a_template_in_use_is_not_removed_and_a_clone_outlives_its_original(
+    world: World, template: DomainKey
+) -> None:
+    work = await world.creation.create(world.uri, app("work"))
+    with pytest.raises(Refused, match="“tiny” is the template of work"):
+        await world.removal.remove(template)
+    await write_in_template(world, template, "original")
+    copy = await world.cloning.clone(template, "copy")
+    await world.properties.set_template(work, "copy")
+    await world.removal.remove(template)
+    assert not world.named("tiny")
+    await world.lifecycle.start(work)
+    assert await say(world, work, "cat /sys_root/file") == "original"
+    await world.lifecycle.kill(work)
+    await write_in_template(world, copy, "copied")
+    await world.roots.tidy(copy)
+    await world.lifecycle.start(work)
+    assert await say(world, work, "cat /sys_root/file") == "copied"
+
+
+async def test_a_renamed_template_is_still_the_template(world: World, template: DomainKey) -> None:
+    work = await world.creation.create(world.uri, app("work"))
+    await world.properties.rename(template, "other")
+    await world.until(lambda: world.store.domains[work].config.template == "other", "the row has the new name")
+    await world.lifecycle.start(work)
+    assert world.store.domains[work].state is DomainState.RUNNING
+
+
+async def test_leftovers_of_a_crashed_host_do_not_keep_a_domain_from_starting(
+    world: World, template: DomainKey, daemon: PrivateDaemon
+) -> None:
+    import os
+    import signal
+
+    work = await world.creation.create(world.uri, app("work"))
+    await world.lifecycle.start(work)
+    await say(world, work, "true")
+    pid = daemon.qemu_pid("work")
+    daemon.crash()
+    os.kill(pid, signal.SIGKILL)
+    assert any(".TRANSIENT-work" in name for name in await asyncio.to_thread(os.listdir, _pool(daemon)))
+    daemon.start()
+    await world.until(
+        lambda: not world.store.domains[work].stale and not world.store.domains[work].state.is_active,
+        "it is known to be off",
+        60,
+    )
+    await world.lifecycle.start(work)
+    assert await say(world, work, "ls /sys_root") == "lost+found"
+    # The guest that other tests share did not outlive the crash of its host as far as its tests are concerned.
+
+
+def _pool(daemon: PrivateDaemon) -> Path:
+    return daemon.folder / "data/qubes-manager/volumes"
