@@ -36,6 +36,9 @@ _MODULES = [
     "ahci",
     "sr_mod",
     "isofs",
+    # ext4 asks for this one only when it mounts something.
+    "crc32c_generic",
+    "ext4",
 ]
 _AGENT = "usr/sbin/qemu-ga"
 _APT = ("-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1")

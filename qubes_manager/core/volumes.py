@@ -59,16 +59,21 @@ def chain(name: str, volumes: Iterable[OwnVolume]) -> list[OwnVolume]:
     return found
 
 
+def past(own: Iterable[OwnVolume], current: int, trial: int, keep: int) -> list[OwnVolume]:
+    """Of a template's whole roots, those that are none of the newest *keep*, nor current, nor a trial."""
+    roots = revisions(own)
+    kept = {v.revision for v in roots[-max(keep, 1) :]} | {current, trial}
+    return [v for v in roots if v.revision not in kept]
+
+
 def superfluous(own: Iterable[OwnVolume], current: int, trial: int, keep: int, used: Iterable[str]) -> list[OwnVolume]:
     """Of a template's volumes, those that can be deleted, in the order in which they can.
 
-    The newest *keep* revisions stay, as do the current one and a trial, and whatever is *used* (by name) or stands
-    below something that stays.
+    All but past roots stay, and so does whatever is *used* (by name) or stands below something that stays.
     """
     volumes = list(own)
-    roots = revisions(volumes)
-    newest = {v.revision for v in roots[-max(keep, 1) :]} | {current, trial}
-    stays = {v.name for v in roots if v.revision in newest} | set(used)
+    old = past(volumes, current, trial, keep)
+    stays = {v.name for v in revisions(volumes) if v not in old} | set(used)
     stays |= {v.name for v in volumes if v.role not in (Role.ROOT, Role.BASE) or v.unfinished}
     needed = {below.name for name in stays for below in chain(name, volumes)}
     gone = [v for v in volumes if v.name not in needed]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from qubes_manager.backend.host_row import read_host_row
 from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, Usage
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import CONFIG_EVENTS, DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.services.read_order import ReadOrder
 from qubes_manager.services.references import is_outdated, with_names
 from qubes_manager.services.store import DomainStore, HostPhase, HostStatus
 
@@ -37,6 +39,7 @@ class HostWatcher:
         self._store = store
         self._uri = connection.uri
         self._pending: dict[str, None] = {}
+        self._states, self._configs = ReadOrder(), ReadOrder()
         self._detail_tasks: set[asyncio.Task[None]] = set()
         self._retry = asyncio.Event()
 
@@ -45,7 +48,7 @@ class HostWatcher:
         await self._resync()
         if details:
             pending, self._pending = list(self._pending), {}
-            self._apply_configs(await read_configs(self.connection, pending))
+            await self._read_configs(pending)
 
     async def run(self) -> None:
         """Stay connected until cancelled; a lost connection is tried again, with growing pauses."""
@@ -91,25 +94,33 @@ class HostWatcher:
     async def refresh(self, uuids: Sequence[str]) -> None:
         """Read some domains again, XML included."""
         await self._reread(uuids)
-        configs = await read_configs(self.connection, uuids)
-        self._apply_configs(configs)
+        await self._read_configs(uuids)
 
     def _set_phase(self, phase: HostPhase) -> None:
         self._store.set_host(HostStatus(self._uri, phase))
 
     async def _resync(self) -> None:
         """Read all domains in bulk; XML follows in the background."""
-        fresh = await list_domains(self.connection)
-        self._replace_all(fresh)
+        fresh = await self._relist()
         self._want_details(domain.key.uuid for domain in fresh)
         if host := await read_host_row(self.connection):
             self._store.put([host])
 
-    def _replace_all(self, fresh: Sequence[Domain]) -> None:
-        keys = {domain.key for domain in fresh}
-        gone = [d.key for d in self._store.of_host(self._uri) if d.key not in keys and not d.is_host]
-        self._store.remove(gone)
-        self._store.put([merged for domain in fresh if (merged := self._merged(domain))])
+    async def _relist(self) -> Sequence[Domain]:
+        """Read all domains in bulk; what is not there any more goes."""
+        number = self._states.begin()
+        fresh = await list_domains(self.connection)
+        there = {domain.key.uuid for domain in fresh}
+        gone = [d.key.uuid for d in self._store.of_host(self._uri) if d.key.uuid not in there and not d.is_host]
+        self._take_in(number, fresh, gone)
+        return fresh
+
+    def _take_in(self, number: int, fresh: Iterable[Domain], gone: Sequence[str]) -> None:
+        """Put into the store what reading *number* brought, but for what a later one knows better."""
+        domains = {domain.key.uuid: domain for domain in fresh}
+        news = self._states.news(number, (*domains, *gone))
+        self._store.remove(DomainKey(self._uri, uuid) for uuid in gone if uuid in news)
+        self._store.put([m for uuid, domain in domains.items() if uuid in news and (m := self._merged(domain))])
 
     def _merged(self, fresh: Domain) -> Domain | None:
         """The fresh snapshot, with what the old one knew and libvirt was not asked for now; None without news.
@@ -179,14 +190,14 @@ class HostWatcher:
 
     async def _reread(self, uuids: Sequence[str]) -> None:
         if len(uuids) > _BULK:
-            self._replace_all(await list_domains(self.connection))
+            await self._relist()
             return
+        number = self._states.begin()
         fresh = await read_domains(self.connection, uuids)
         gone = [uuid for uuid in uuids if uuid not in fresh]
         for uuid in gone:
             self.connection.handles.pop(uuid, None)
-        self._store.remove(DomainKey(self._uri, uuid) for uuid in gone)
-        self._store.put([merged for domain in fresh.values() if (merged := self._merged(domain))])
+        self._take_in(number, fresh.values(), gone)
 
     async def _apply_flags(self) -> None:
         flags = await read_flags(self.connection)
@@ -221,9 +232,8 @@ class HostWatcher:
 
     async def _load_details(self) -> None:
         while batch := self._take_batch():
-            configs = await read_configs(self.connection, batch, _DETAIL_TURN)
-            self._want_details(uuid for uuid in batch if uuid not in configs)
-            self._apply_configs(configs)
+            read = await self._read_configs(batch, _DETAIL_TURN)
+            self._want_details(uuid for uuid in batch if uuid not in read)
 
     def _take_batch(self) -> list[str]:
         """Up to a batch of UUIDs that wait for their XML, visible rows first."""
@@ -238,11 +248,19 @@ class HostWatcher:
             del self._pending[uuid]
         return batch
 
-    def _apply_configs(self, configs: "dict[str, DomainConfig | None]") -> None:
+    async def _read_configs(self, uuids: Sequence[str], turn: float = math.inf) -> set[str]:
+        """Read the XML of the first of *uuids*, as many as fit *turn* seconds; returns which were read."""
+        number = self._configs.begin()
+        configs = await read_configs(self.connection, uuids, turn)
+        news = self._configs.news(number, configs)
+        self._apply_configs({uuid: config for uuid, config in configs.items() if uuid in news and config})
+        return set(configs)
+
+    def _apply_configs(self, configs: dict[str, DomainConfig]) -> None:
         changed = []
         for uuid, config in configs.items():
             domain = self._store.get(DomainKey(self._uri, uuid))
-            if domain and config and uuid != HOST_UUID:
+            if domain and uuid != HOST_UUID:
                 fresh = replace(domain, config=with_names(config, self._find))
                 if domain.config and domain.config.revision != config.revision:
                     # Its domains may run from an old root now.

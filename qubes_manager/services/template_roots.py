@@ -12,7 +12,7 @@ from qubes_manager.backend import storage
 from qubes_manager.backend.domain_lock import domain_lock
 from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainConfig, DomainKey, Ending
 from qubes_manager.core.errors import BadInput, NotFound, Refused
-from qubes_manager.core.volumes import OwnVolume, Role, chain, revisions, superfluous, volume_name
+from qubes_manager.core.volumes import OwnVolume, Role, chain, past, revisions, superfluous, volume_name
 from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
@@ -300,8 +300,14 @@ class TemplateRoots:
                     await self._hosts.refresh(dependent.key)
             everyone = self._store.of_host(key.connection)
             used = images_in_use(everyone) | needed_by_others(domain, everyone)
-            gone = superfluous(config.volumes, config.revision, config.trial, config.keep_revisions, used)
+            limits = (config.revision, config.trial, config.keep_revisions)
+            gone = superfluous(config.volumes, *limits, used)
+            # What others still stand on is no revision to go back to any more.
+            bases = [replace(v, role=Role.BASE) for v in past(config.volumes, *limits) if v not in gone]
+            if bases:
+                await actions_on(self._hosts, domain).edit_config(put(*bases))
             await self._delete(domain, gone)
+            await self._hosts.refresh(key)
             return [v.name for v in gone]
 
     async def _delete(self, domain: Domain, volumes: list[OwnVolume]) -> None:

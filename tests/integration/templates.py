@@ -17,7 +17,11 @@ from tests.integration.conftest import World
 
 # The tiny guest's own words (services/demo.py), and a mount of its disks, which it does not do by itself.
 _CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check"
-MOUNT = "mkdir -p /sys_root /rw; mount -t ext2 /dev/vda /sys_root 2>/dev/null; mount -t ext2 /dev/vdb /rw 2>/dev/null"
+MOUNT = """
+mkdir -p /sys_root
+modprobe virtio_blk; modprobe crc32c_generic; modprobe ext4
+grep -q ' /sys_root ' /proc/mounts || mount -t ext4 /dev/vda /sys_root
+"""
 
 
 async def make_tiny_template(world: World, guest: TinyGuest, folder: Path, name: str = "tiny") -> DomainKey:
@@ -58,7 +62,7 @@ async def say(world: World, key: DomainKey, command: str) -> str:
     """Run a command in a running guest as root, with its disks mounted, and return what it prints."""
     out: list[bytes] = []
     heard: Callable[[bytes], None] = out.append
-    code = await world.commands.run(key, f"{MOUNT}; {command}", user="root", out=heard, err=heard, startup_timeout=90)
+    code = await world.commands.run(key, f"{MOUNT}\n{command}", user="root", out=heard, err=heard, startup_timeout=90)
     text = b"".join(out).decode()
     assert code == 0, text
     return text.strip()

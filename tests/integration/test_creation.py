@@ -66,7 +66,7 @@ async def test_an_iso_becomes_a_domain_to_install_into(world: World, shared_fold
     key = await world.creation.create(world.uri, request(iso))
     kinds = {d.kind: d.source for d in world.store.domains[key].config.disks}
     assert kinds["cdrom"] == str(iso)
-    assert kinds["disk"].endswith("made-root.qcow2")
+    assert kinds["disk"].endswith(".root.qcow2")
     await world.removal.remove(key)
     assert iso.exists()
 
