@@ -8,13 +8,16 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qubes_manager.cli.options import DONE, FAILED, INTERRUPTED, add_domains, new_parser, wanted_uris
-from qubes_manager.core.domain import Domain
+from qubes_manager.core.domain import Domain, DomainClass
 from qubes_manager.core.errors import NotFound, QubesManagerError
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
+
+if TYPE_CHECKING:
+    from qubes_manager.services.lifecycle import Lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,29 @@ class Session:
             if domain.name == name:
                 return domain
         raise NotFound(f"no such domain: {name}")
+
+    def find_class(self, name: str, klass: DomainClass) -> Domain:
+        """Return the domain of that name and class; raises NotFound."""
+        domain = self.find(name)
+        if domain.klass is not klass:
+            raise NotFound(f"“{name}” is no {klass}")
+        return domain
+
+    def lifecycle(self) -> "Lifecycle":
+        """The power actions; what becomes of templates' runs is said on stderr."""
+        from qubes_manager.services.lifecycle import Lifecycle
+
+        lifecycle = Lifecycle(self.hosts, self.store)
+        lifecycle.roots.on_settled(lambda settlement: print(settlement.sentence, file=sys.stderr))
+        return lifecycle
+
+    async def recover(self) -> None:
+        """Put in order what a program that died had begun."""
+        from qubes_manager.services.recovery import Recovery
+
+        recovery = Recovery(self.hosts, self.store, self.lifecycle().roots)
+        for uri in self.uris:
+            await recovery.recover_all(uri)
 
     def fresh(self, domain: Domain) -> Domain:
         """Return the newest snapshot of a domain; raises NotFound."""
@@ -66,16 +92,18 @@ def run(
     *,
     watch: bool = False,
     details: bool = True,
+    recover: bool = False,
     openers: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Connect, run *job* and return the exit code.
 
-    *watch* hears events; *details* reads all domains' XML; *openers* are connections on their way, by URI.
+    *watch* hears events; *details* reads all domains' XML; *recover* then puts in order what a program that died left
+    half done; *openers* are connections on their way, by URI.
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]
     logging.basicConfig(level=level if not options.quiet else logging.ERROR, format="%(message)s")
     try:
-        return asyncio.run(_run(options, job, watch, details, openers))
+        return asyncio.run(_run(options, job, watch, details, recover, openers))
     except QubesManagerError as error:
         complain(error, options.verbose)
     except KeyboardInterrupt:
@@ -86,13 +114,18 @@ def run(
     return FAILED
 
 
-async def _run(options: argparse.Namespace, job: Job, watch: bool, details: bool, openers: Mapping[str, Any]) -> int:
+async def _run(
+    options: argparse.Namespace, job: Job, watch: bool, details: bool, recover: bool, openers: Mapping[str, Any]
+) -> int:
     uris = wanted_uris(options)
     store = DomainStore()
     hosts = Hosts(store, watch=watch)
     # Not closed at the end: the process ends, and libvirt drops what a gone client had.
     await asyncio.gather(*(hosts.load(uri, details=details, opener=openers.get(uri)) for uri in uris))
-    return await job(Session(hosts, store, uris))
+    session = Session(hosts, store, uris)
+    if recover:
+        await session.recover()
+    return await job(session)
 
 
 def complain(error: QubesManagerError, verbose: int = 0) -> None:

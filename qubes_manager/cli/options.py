@@ -28,6 +28,27 @@ def add_domains(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("VMNAME", nargs="*", help="domains, by name")
 
 
+def add_property_options(parser: argparse.ArgumentParser) -> None:
+    """Add what qvm-prefs and qubes-prefs share: PROPERTY, VALUE, --get, --set, --default and the help."""
+    parser.add_argument("--help-properties", action="store_true", help="list all properties, and exit")
+    parser.add_argument("--hide-default", action="store_true", help="leave out what is at its default")
+    parser.add_argument("--get", "-g", action="store_true", help="show (the default without VALUE)")
+    parser.add_argument("--set", "-s", action="store_true", help="set (the default with VALUE)")
+    parser.add_argument("--default", "-D", action="store_true", help="set to the default")
+    parser.add_argument("PROPERTY", nargs="?", help="the property; without it all are shown")
+    parser.add_argument("VALUE", nargs="?", help="what to set it to")
+
+
+def check_property_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Exit on options that do not go together."""
+    if options.set and options.VALUE is None:
+        parser.error("--set needs PROPERTY and VALUE")
+    if (options.get or options.default) and options.VALUE is not None:
+        parser.error("--get and --default take no VALUE")
+    if options.default and options.PROPERTY is None:
+        parser.error("--default needs PROPERTY")
+
+
 def wanted_uris(options: argparse.Namespace) -> list[str]:
     """The connections that --connect or the environment names, else the user's own."""
     named = options.connect or os.environ.get("QUBES_MANAGER_URI", "").split()

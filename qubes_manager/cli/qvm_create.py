@@ -1,46 +1,87 @@
 """qvm-create: make a domain."""
 
-import sys
-from argparse import Namespace
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
+from qubes_manager.cli.passphrase import ask_passphrase
+from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
-from qubes_manager.core.sizes import format_size
-from qubes_manager.core.values import parse_number
+from qubes_manager.core.sizes import parse_size
+from qubes_manager.core.values import parse_bool, parse_number
+from qubes_manager.services.checksum_lists import checksum_for
 from qubes_manager.services.creation import Creation
-from qubes_manager.services.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS, CreationRequest
+from qubes_manager.services.creation_request import CreationRequest
+from qubes_manager.services.global_defaults import GlobalDefaults
 
 _CLASSES = {
-    DomainClass.STANDALONE: "owns its whole system",
-    DomainClass.APP: "takes its system from a template (not yet)",
-    DomainClass.TEMPLATE: "gives its system to others (not yet)",
+    DomainClass.APP: "takes its system from a template, keeps its own data",
+    DomainClass.STANDALONE: "owns its whole system: a copy of a template's, or of an image",
+    DomainClass.TEMPLATE: "gives its system to others (from an image; see qvm-template)",
     DomainClass.DISPOSABLE: "is gone when it stops (not yet)",
 }
-# Qubes' names of properties, and the fields of a request that they set.
-_NUMBERS = {"memory": (64, 1 << 24), "vcpus": (1, 512)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
-    parser = new_parser("qvm-create", "Make a domain from a disk image or an ISO.")
+def _name(text: str, _field: str) -> str:
+    return "" if text in ("", "none", "None") else text
+
+
+# Properties that can be set at creation, and how their values are read.
+_PROPERTIES: dict[str, Callable[[str, str], Any]] = {
+    "memory": lambda text, field: parse_number(text, field, 64, 1 << 24),
+    "maxmem": lambda text, field: parse_number(text, field, 64, 1 << 24),
+    "vcpus": lambda text, field: parse_number(text, field, 1, 512),
+    "netvm": _name,
+    "default_dispvm": _name,
+    "template": _name,
+    "label": _name,
+    "kernelopts": lambda text, _field: text,
+    "virt_mode": lambda text, _field: text,
+    "autostart": parse_bool,
+    "include_in_backups": parse_bool,
+    "template_for_dispvms": parse_bool,
+    "provides_network": parse_bool,
+}
+_FIELDS = {"maxmem": "max_memory"}
+
+
+def _parser() -> ArgumentParser:
+    parser = new_parser("qvm-create", "Make a domain from a template, a disk image or an ISO.")
     parser.add_argument("--class", "-C", dest="klass", default=DomainClass.APP.value, help="class (default AppVM)")
     parser.add_argument("--standalone", action="store_true", help="the same as --class StandaloneVM")
     parser.add_argument("--disp", action="store_true", help="the same as --class DispVM --label red")
     parser.add_argument("--property", "--prop", action="append", default=[], metavar="NAME=VALUE", help="may repeat")
-    parser.add_argument("--pool", "-p", action="append", default=[], metavar="VOLUME=POOL", help="not yet")
-    parser.add_argument("-P", dest="one_pool", metavar="POOL", help="not yet")
-    parser.add_argument("--template", "-t", help="not yet")
+    parser.add_argument(
+        "--pool", "-p", action="append", default=[], metavar="VOLUME=POOL", help="pool of root, private"
+    )
+    parser.add_argument("-P", dest="one_pool", metavar="POOL", help="pool of all volumes")
+    parser.add_argument("--template", "-t", help="the template (default: qubes-prefs default_template)")
     parser.add_argument("--label", "-l", help="trust colour")
     parser.add_argument("--help-classes", action="store_true", help="list the classes, and exit")
     root = parser.add_mutually_exclusive_group()
     root.add_argument("--root-copy-from", "-r", metavar="FILE", help="make the system of a copy of this image")
     root.add_argument("--root-move-from", "-R", metavar="FILE", help="the same, and delete the file")
-    parser.add_argument("--checksum", metavar="DIGEST", help="SHA-256 or SHA-512 that the image must have")
+    checksum = parser.add_mutually_exclusive_group()
+    checksum.add_argument("--checksum", metavar="DIGEST", help="SHA-256 or SHA-512 that the image must have")
+    checksum.add_argument("--checksum-file", metavar="FILE", help="take it from a SHA256SUMS or SHA512SUMS file")
+    parser.add_argument(
+        "--cloud-init", action="store_true", help="the image is a cloud image: give it a user and agent"
+    )
+    parser.add_argument("--private-size", metavar="SIZE", help="size of the private volume (default 10G)")
+    parser.add_argument("--encrypt", action="store_true", help="encrypt the private volume; asks for a passphrase")
+    parser.add_argument("--uefi", action="store_true", help="boot the image by UEFI")
     parser.add_argument("VMNAME", nargs="?", help="what to call it")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = _parser()
     options = parser.parse_args(argv)
     if options.help_classes:
         for klass, about in _CLASSES.items():
@@ -48,28 +89,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     if options.VMNAME is None:
         parser.error("name the domain")
-    if options.label is None and not options.disp:
+    if options.label is None and not options.disp and not any(p.startswith("label=") for p in options.property):
         parser.error("--label is needed")
 
     async def job(session: Session) -> int:
-        last = [-1]
-
-        def progress(step: str, done: int, total: int) -> None:
-            percent = 100 * done // total if total else 0
-            if sys.stderr.isatty() and not options.quiet and percent != last[0]:
-                last[0] = percent
-                amount = f" {percent} % of {format_size(total)}" if total else ""
-                print(f"\r\x1b[K{step}{amount}", end="", file=sys.stderr, flush=True)
-
-        creation = Creation(session.hosts, session.store)
-        try:
-            await creation.create(session.uris[0], _request(options), progress=progress)
-        finally:
-            if last[0] >= 0:
-                print("\r\x1b[K", end="", file=sys.stderr)
+        request = _request(options)
+        if options.encrypt:
+            request = replace(request, passphrase=ask_passphrase("Passphrase of the private volume", twice=True))
+        with progress_line(quiet=bool(options.quiet)) as progress:
+            await Creation(session.hosts, session.store).create(session.uris[0], request, progress=progress)
         return DONE
 
-    return run(options, job, details=False)
+    return run(options, job, recover=True)
 
 
 def _request(options: Namespace) -> CreationRequest:
@@ -77,28 +108,47 @@ def _request(options: Namespace) -> CreationRequest:
     klass = DomainClass.DISPOSABLE.value if options.disp else klass
     if klass not in list(DomainClass):
         raise BadInput("class", klass, f"use one of {', '.join(_CLASSES)}")
-    for name, value in (("template", options.template), ("pool", options.one_pool or options.pool)):
-        if value:
-            raise BadInput(name, str(value), "templates and pools of one's own cannot be chosen yet")
-    numbers = {"memory": DEFAULT_MEMORY, "vcpus": DEFAULT_VCPUS}
-    netvm = "user"
-    for entry in options.property:
-        name, equals, value = entry.partition("=")
-        if name in _NUMBERS and equals:
-            numbers[name] = parse_number(value, name, *_NUMBERS[name])
-        elif name == "netvm" and equals:
-            netvm = "" if value in ("", "none", "None") else value
-        else:
-            raise BadInput("property", entry, f"use NAME=VALUE with one of {', '.join(_NUMBERS)}, netvm")
+    defaults = GlobalDefaults()
     source = options.root_copy_from or options.root_move_from
+    fields: dict[str, Any] = {"netvm": defaults.get("default_netvm"), "pool": defaults.get("default_pool")}
+    fields |= _properties(options.property) | _pools(options)
+    template = options.template or fields.pop("template", "")
+    if not template and not source:
+        template = defaults.get("default_template")
+    if options.private_size:
+        fields["private_size"] = parse_size(options.private_size, "private size")
+    checksum = options.checksum or ""
+    if options.checksum_file and source:
+        checksum = checksum_for(Path(options.checksum_file), Path(source))
     return CreationRequest(
         name=options.VMNAME,
-        label=options.label or "red",
+        label=options.label or fields.pop("label", "red"),
         klass=DomainClass(klass),
+        template=template,
         image=Path(source) if source else None,
         move=bool(options.root_move_from),
-        checksum=options.checksum or "",
-        netvm=netvm,
-        memory=numbers["memory"],
-        vcpus=numbers["vcpus"],
+        checksum=checksum,
+        seed=options.cloud_init,
+        uefi=options.uefi,
+        **{name: value for name, value in fields.items() if name != "label"},
     )
+
+
+def _properties(entries: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if name not in _PROPERTIES or not equals:
+            raise BadInput("property", entry[:80], f"use NAME=VALUE with one of {', '.join(_PROPERTIES)}")
+        found[_FIELDS.get(name, name)] = _PROPERTIES[name](value, name)
+    return found
+
+
+def _pools(options: Namespace) -> dict[str, str]:
+    found = {"pool": options.one_pool, "private_pool": options.one_pool} if options.one_pool else {}
+    for entry in options.pool:
+        volume, equals, pool = entry.partition("=")
+        if volume not in ("root", "private") or not equals or not pool:
+            raise BadInput("pool", entry[:80], "use root=POOL or private=POOL")
+        found["pool" if volume == "root" else "private_pool"] = pool
+    return found

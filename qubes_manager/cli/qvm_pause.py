@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
 from qubes_manager.core.domain import Domain
-from qubes_manager.services.lifecycle import Lifecycle
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     async def job(session: Session) -> int:
-        lifecycle = Lifecycle(session.hosts, session.store)
+        lifecycle = session.lifecycle()
 
         async def act(domain: Domain) -> None:
             await (lifecycle.suspend(domain.key) if options.suspend else lifecycle.pause(domain.key))

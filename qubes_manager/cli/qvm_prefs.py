@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
-from qubes_manager.cli.options import DONE, new_parser
+from qubes_manager.cli.options import DONE, add_property_options, check_property_options, new_parser
 from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.errors import Refused
 from qubes_manager.services.listing import align
@@ -14,14 +14,8 @@ from qubes_manager.services.property_table import PROPERTIES, find_property
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = new_parser("qvm-prefs", "Show and set a domain's properties.")
-    parser.add_argument("--help-properties", action="store_true", help="list all properties, and exit")
-    parser.add_argument("--hide-default", action="store_true", help="leave out what is at its default")
-    parser.add_argument("--get", "-g", action="store_true", help="show (the default without VALUE)")
-    parser.add_argument("--set", "-s", action="store_true", help="set (the default with VALUE)")
-    parser.add_argument("--default", "-D", action="store_true", help="set to the default")
     parser.add_argument("VMNAME", nargs="?", help="the domain")
-    parser.add_argument("PROPERTY", nargs="?", help="the property; without it all are shown")
-    parser.add_argument("VALUE", nargs="?", help="what to set it to")
+    add_property_options(parser)
     options = parser.parse_args(argv)
     if options.help_properties:
         print(
@@ -30,12 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     if options.VMNAME is None:
         parser.error("name a domain")
-    if options.set and options.VALUE is None:
-        parser.error("--set needs PROPERTY and VALUE")
-    if (options.get or options.default) and options.VALUE is not None:
-        parser.error("--get and --default take no VALUE")
-    if options.default and options.PROPERTY is None:
-        parser.error("--default needs PROPERTY")
+    check_property_options(parser, options)
 
     async def job(session: Session) -> int:
         domain = session.find(options.VMNAME)

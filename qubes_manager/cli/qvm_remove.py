@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return await for_each(domains, act, options.verbose)
 
-    return run(options, job)
+    return run(options, job, recover=True)
 
 
 async def _agreed(removal: Removal, domains: Sequence[Domain]) -> bool:

@@ -15,7 +15,6 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.text import strip_escapes
 from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.lifecycle import Lifecycle
 
 # The eight colours of a terminal that are nearest to the labels.
 _COLOURS = {"red": 31, "orange": 33, "yellow": 33, "green": 32, "gray": 37, "blue": 34, "purple": 35, "black": 30}
@@ -80,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run_in(session: Session, domains: Sequence[Domain], line: str, options: Namespace) -> int:
     """Run the command in one domain after the other; returns the highest exit code."""
-    commands = GuestCommands(session.hosts, session.store, Lifecycle(session.hosts, session.store))
+    commands = GuestCommands(session.hosts, session.store, session.lifecycle())
     data = b"" if not options.pass_io or options.localcmd or sys.stdin is None else _standard_input()
     highest = DONE
     for domain in domains:

@@ -6,7 +6,7 @@ from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.lifecycle import SHUTDOWN_TIMEOUT, Lifecycle, ShutdownTimedOut
+from qubes_manager.services.lifecycle import SHUTDOWN_TIMEOUT, ShutdownTimedOut
 from qubes_manager.services.removal import netvm_users
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--timeout takes a number of seconds above 0")
 
     async def job(session: Session) -> int:
-        lifecycle = Lifecycle(session.hosts, session.store)
+        lifecycle = session.lifecycle()
         domains = chosen(parser, options, session)
         if options.all_domains:
             domains = [domain for domain in domains if domain.state.is_active]
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     await lifecycle.shutdown(domain.key, options.timeout)
                 except ShutdownTimedOut:
                     await lifecycle.kill(domain.key)
+                await lifecycle.roots.tidy(domain.key)
 
         return await for_each(domains, act, options.verbose)
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
+from qubes_manager.cli.passphrase import ask_passphrase
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound, Refused
 from qubes_manager.services.block_devices import BlockDevices
-from qubes_manager.services.lifecycle import Lifecycle
+from qubes_manager.services.lifecycle import PassphraseNeeded
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     medium = _medium(options)
 
     async def job(session: Session) -> int:
-        lifecycle = Lifecycle(session.hosts, session.store)
+        lifecycle = session.lifecycle()
 
         async def act(domain: Domain) -> None:
             if domain.state.is_active:
@@ -38,11 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             if medium:
                 await session.hosts.refresh(domain.key)
                 await _put_in(session, session.fresh(domain), *medium)
-            await lifecycle.start(domain.key)
+            try:
+                await lifecycle.start(domain.key)
+            except PassphraseNeeded:
+                await lifecycle.start(domain.key, ask_passphrase(f"Passphrase of “{domain.name}”"))
 
         return await for_each(chosen(parser, options, session), act, options.verbose)
 
-    return run(options, job, details=bool(medium))
+    return run(options, job, recover=True)
 
 
 def _medium(options: Namespace) -> tuple[str, str] | None:

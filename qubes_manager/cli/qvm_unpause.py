@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, power_command
 from qubes_manager.core.domain import Domain, DomainState
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.lifecycle import Lifecycle
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,6 +13,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def act(session: Session, domain: Domain) -> None:
         if domain.state not in (DomainState.PAUSED, DomainState.SUSPENDED):
             raise Refused(f"“{domain.name}” is not paused")
-        await Lifecycle(session.hosts, session.store).start(domain.key)
+        await session.lifecycle().start(domain.key)
 
     return power_command("qvm-unpause", "Let paused domains go on.", argv, act)

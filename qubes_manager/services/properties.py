@@ -13,6 +13,7 @@ from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
 if TYPE_CHECKING:
+    from qubes_manager.backend.domain_xml import DomainEdit
     from qubes_manager.backend.metadata import MetadataEdit
 
 MAX_NOTES = 256_000
@@ -90,23 +91,54 @@ class Properties:
         """Set the memory, in MiB, from the next start on."""
         if not 16 <= mib <= 1 << 24:
             raise BadInput("memory", str(mib), "give 16 MiB or more")
-        await actions_on(self._hosts, self._domain(key)).edit_config(lambda edit: edit.set_memory(mib * 1024))
+        await self._configure(key, lambda edit: edit.set_initial_memory(mib * 1024))
+
+    async def set_maximum_memory(self, key: DomainKey, mib: int) -> None:
+        """Set the most memory that the domain may get, in MiB, from the next start on."""
+        await self._configure(key, lambda edit: edit.set_maximum_memory(mib * 1024))
+
+    async def set_netvm(self, key: DomainKey, netvm: str) -> None:
+        """Set what the network interface connects to from the next start on.
+
+        ``user`` is user networking, another word a libvirt network, and nothing no interface at all.
+        """
+        if netvm:
+            check_word(netvm, "netvm")
+        await self._configure(key, lambda edit: edit.set_interface(netvm))
+
+    async def set_virt_mode(self, key: DomainKey, mode: str) -> None:
+        """Set kvm, or qemu for software emulation, from the next start on."""
+        if mode not in ("kvm", "qemu"):
+            raise BadInput("virt_mode", mode[:80], "use kvm or qemu")
+        await self._configure(key, lambda edit: edit.set_virt_type(mode))
+
+    async def set_flag(self, key: DomainKey, name: str, value: bool) -> None:
+        """Set a property of ours that is off by default."""
+        await self._edit(key, lambda edit: edit.set_text(name, "True" if value else None))
+
+    async def set_template_for_dispvms(self, key: DomainKey, value: bool) -> None:
+        """Whether disposables may be made of an AppVM."""
+        domain = self._domain(key)
+        if value and domain.klass is not DomainClass.APP:
+            raise Refused(f"“{domain.name}” is no AppVM: only an AppVM can be the template of disposables")
+        await self.set_flag(key, "template_for_dispvms", value)
+
+    async def _configure(self, key: DomainKey, change: "Callable[[DomainEdit], None]") -> None:
+        await actions_on(self._hosts, self._domain(key)).edit_config(change)
         await self._hosts.refresh(key)
 
     async def set_vcpus(self, key: DomainKey, count: int) -> None:
         """Set the number of virtual CPUs from the next start on."""
         if not 1 <= count <= 512:
             raise BadInput("vcpus", str(count), "give 1 to 512")
-        await actions_on(self._hosts, self._domain(key)).edit_config(lambda edit: edit.set_vcpus(count))
-        await self._hosts.refresh(key)
+        await self._configure(key, lambda edit: edit.set_vcpus(count))
 
     async def set_kernelopts(self, key: DomainKey, options: str) -> None:
         """Set the command line of a directly booted kernel from the next start on."""
         domain = self._domain(key)
         if not (domain.config and domain.config.kernel):
             raise Refused(f"“{domain.name}” boots by itself; only a kernel given from outside takes options")
-        await actions_on(self._hosts, domain).edit_config(lambda edit: edit.set_kernelopts(options))
-        await self._hosts.refresh(key)
+        await self._configure(key, lambda edit: edit.set_kernelopts(options))
 
     async def set_notes(self, key: DomainKey, text: str) -> None:
         """Set the notes (libvirt's description)."""

@@ -29,6 +29,10 @@ class Property:
     about: str = ""
 
 
+def _name(text: str) -> str:
+    return "" if text in ("", "none", "None") else text
+
+
 PROPERTIES: dict[str, Property] = {
     p.name: p
     for p in (
@@ -43,7 +47,7 @@ PROPERTIES: dict[str, Property] = {
         Property(
             "default_dispvm",
             lambda d, c: c.default_dispvm,
-            lambda s, key, text: s.set_default_dispvm(key, "" if text in ("", "none", "None") else text),
+            lambda s, key, text: s.set_default_dispvm(key, _name(text)),
             "",
             "what disposables opened from here are made of",
         ),
@@ -64,17 +68,46 @@ PROPERTIES: dict[str, Property] = {
             lambda s, key, text: s.set_label(key, text),
             about="trust colour",
         ),
-        Property("maxmem", lambda d, c: str(c.memory // 1024), about="most memory, in MiB"),
+        Property(
+            "maxmem",
+            lambda d, c: str(c.memory // 1024),
+            lambda s, key, text: s.set_maximum_memory(key, parse_number(text, "maxmem", 16, 1 << 24)),
+            about="most memory, in MiB, from the next start on",
+        ),
         Property(
             "memory",
-            lambda d, c: str(c.memory // 1024),
+            lambda d, c: str((c.initial_memory or c.memory) // 1024),
             lambda s, key, text: s.set_memory(key, parse_number(text, "memory", 16, 1 << 24)),
             about="memory, in MiB, from the next start on",
         ),
         Property("name", lambda d, c: d.name, lambda s, key, text: s.rename(key, text), about="what it is called"),
-        Property("netvm", lambda d, c: c.netvm, about="what its network interface connects to"),
+        Property(
+            "netvm",
+            lambda d, c: c.netvm,
+            lambda s, key, text: s.set_netvm(key, _name(text)),
+            about="what its network interface connects to, from the next start on: user, a libvirt network, or none",
+        ),
+        Property(
+            "provides_network",
+            lambda d, c: str(c.provides_network),
+            lambda s, key, text: s.set_flag(key, "provides_network", parse_bool(text, "provides_network")),
+            "False",
+            "others may use it as their network",
+        ),
         Property("qid", lambda d, c: str(d.id), about="libvirt's number of the running domain"),
-        Property("template", lambda d, c: c.template, about="where its system comes from"),
+        Property(
+            "template",
+            lambda d, c: c.template,
+            lambda s, key, text: s.set_template(key, text),
+            about="where its system comes from, from the next start on",
+        ),
+        Property(
+            "template_for_dispvms",
+            lambda d, c: str(c.template_for_dispvms),
+            lambda s, key, text: s.set_template_for_dispvms(key, parse_bool(text, "template_for_dispvms")),
+            "False",
+            "disposables may be made of it",
+        ),
         Property("uuid", lambda d, c: d.key.uuid, about="what tells it from all others"),
         Property(
             "vcpus",
@@ -82,7 +115,12 @@ PROPERTIES: dict[str, Property] = {
             lambda s, key, text: s.set_vcpus(key, parse_number(text, "vcpus", 1, 512)),
             about="virtual CPUs, from the next start on",
         ),
-        Property("virt_mode", lambda d, c: c.virt_type, about="kvm, or qemu for software emulation"),
+        Property(
+            "virt_mode",
+            lambda d, c: c.virt_type,
+            lambda s, key, text: s.set_virt_mode(key, text),
+            about="kvm, or qemu for software emulation, from the next start on",
+        ),
     )
 }
 

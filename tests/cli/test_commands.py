@@ -11,7 +11,7 @@ from bench.domains import write_domains
 COMMANDS = Path(sys.executable).parent
 ALL = [
     "qvm-ls qvm-create qvm-remove qvm-run qvm-start qvm-shutdown qvm-kill qvm-pause qvm-unpause qvm-check qvm-block",
-    "qvm-tags qvm-features qvm-prefs qubes-manager",
+    "qvm-tags qvm-features qvm-prefs qvm-clone qvm-volume qvm-pool qvm-template qubes-prefs qubes-manager",
 ]
 NAMES = " ".join(ALL).split()
 
@@ -85,7 +85,7 @@ def test_qvm_ls_draws_the_tree_of_networks() -> None:
         (("qvm-prefs", "domain-00000", "colour"), "qvm-prefs: property: 'colour' cannot be used; use one of"),
         (("qvm-prefs", "dom0", "label", "red"), "qvm-prefs: dom0 is this machine; it has no properties to set"),
         (("qvm-tags", "domain-00000", "add", "a b"), "qvm-tags: tag: 'a b' cannot be used"),
-        (("qvm-create", "--label", "red", "x"), "qvm-create: class: 'AppVM' cannot be used; only StandaloneVM"),
+        (("qvm-create", "--label", "red", "x"), "qvm-create: template: '' cannot be used; an AppVM needs"),
         (("qvm-create", "--standalone", "--label", "red", "x"), "qvm-create: image: '' cannot be used; name a disk"),
         (("qvm-create", "--standalone", "--label", "pink", "x"), "qvm-create: label: 'pink' cannot be used; use one"),
         (("qvm-create", "--standalone", "--label", "red", "1x"), "qvm-create: name: '1x' cannot be used; use letters"),

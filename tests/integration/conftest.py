@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import pytest
 
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.backend.tiny_guest import TinyGuest
-from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey
+from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.services.block_devices import BlockDevices
 from qubes_manager.services.cloning import Cloning
 from qubes_manager.services.creation import Creation
@@ -25,8 +26,12 @@ from qubes_manager.services.properties import Properties
 from qubes_manager.services.recovery import Recovery
 from qubes_manager.services.removal import Removal
 from qubes_manager.services.store import DomainStore
+from qubes_manager.services.template_build import TemplateBuild
+from tests.conftest import CACHE
 
 COMMANDS = Path(sys.executable).parent
+# What the tests' Debian guest is made of: as little as serves, since it is built where they run.
+DEBIAN = TemplateRecipe("bookworm", size=4 << 30)
 
 
 class World:
@@ -108,6 +113,38 @@ async def fresh(world: World, daemon: PrivateDaemon, tiny_guest: TinyGuest) -> A
     key = await world.demo.create_one(daemon.uri, tiny_guest, "fresh", "orange", frozenset())
     yield key
     remove_domain(daemon.uri, "fresh")
+
+
+@pytest.fixture(scope="session")
+def debian(daemon: PrivateDaemon) -> Iterator[DomainKey]:
+    """The full Debian template, built by the project; cached until its recipe changes."""
+
+    async def make() -> DomainKey:
+        world = World(daemon.uri)
+        await world.hosts.load(daemon.uri)
+        build = TemplateBuild(world.hosts, world.store)
+        key = await build.build(daemon.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
+        await world.hosts.close()
+        return key
+
+    async def take_away() -> None:
+        world = World(daemon.uri)
+        await world.hosts.load(daemon.uri)
+        await remove_all(world)
+        await world.hosts.close()
+
+    yield asyncio.run(make())
+    asyncio.run(take_away())
+
+
+async def remove_all(world: World, kept: Iterable[str] = ()) -> None:
+    """Kill and remove all domains but those *kept*, the ones that stand on others first."""
+    for klass in (DomainClass.APP, DomainClass.STANDALONE, DomainClass.TEMPLATE):
+        for domain in list(world.store.domains.values()):
+            if domain.klass is klass and domain.name not in kept:
+                if world.store.domains[domain.key].state.is_active:
+                    await world.lifecycle.kill(domain.key)
+                await world.removal.remove(domain.key)
 
 
 def remove_domain(uri: str, name: str) -> None:

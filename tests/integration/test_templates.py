@@ -13,10 +13,12 @@ from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.volumes import Role, revisions
 from qubes_manager.services.creation_request import CreationRequest
 from qubes_manager.services.template_roots import Outcome
-from tests.integration.conftest import World
+from tests.integration.conftest import World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files, say
 
 pytestmark = pytest.mark.guest
+# What other tests share.
+KEPT = ("shared", "debian")
 
 
 def app(name: str, template: str = "tiny", **changes: object) -> CreationRequest:
@@ -30,18 +32,8 @@ async def template(world: World, tiny_guest: TinyGuest, shared_folder: Path) -> 
     before = await pool_files(world)
     key = await make_tiny_template(world, tiny_guest, shared_folder)
     yield key
-    await clean(world)
+    await remove_all(world, KEPT)
     assert await pool_files(world) == before, "nothing is left in the pool"
-
-
-async def clean(world: World) -> None:
-    """Kill and remove everything but what other tests share."""
-    for klass in (DomainClass.APP, DomainClass.STANDALONE, DomainClass.TEMPLATE):
-        for domain in list(world.store.domains.values()):
-            if domain.klass is klass and domain.name not in ("shared", "debian"):
-                if domain.state.is_active:
-                    await world.lifecycle.kill(domain.key)
-                await world.removal.remove(domain.key)
 
 
 async def write_in_template(world: World, template: DomainKey, text: str) -> None:

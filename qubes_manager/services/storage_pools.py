@@ -1,0 +1,30 @@
+"""Storage pools, for those who want volumes in another place."""
+
+from qubes_manager.backend import pools
+from qubes_manager.backend.pools import DRIVERS as DRIVERS
+from qubes_manager.backend.pools import Pool
+from qubes_manager.core.errors import BadInput
+from qubes_manager.core.names import check_name
+from qubes_manager.services.hosts import Hosts
+
+
+class StoragePools:
+    """The pools of all connections."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
+    async def list(self, uri: str) -> list[Pool]:
+        """Return the pools of a connection."""
+        return await pools.list_pools(self._hosts.connection(uri))
+
+    async def add(self, uri: str, name: str, driver: str, folder: str) -> None:
+        """Add a pool of files in a folder of the host; raises BadInput, HostCallFailed."""
+        check_name(name)
+        if driver != "dir":
+            raise BadInput("driver", driver[:80], "only pools of the driver dir can be added; make others with virsh")
+        await pools.add_pool(self._hosts.connection(uri), name, folder)
+
+    async def remove(self, uri: str, name: str) -> None:
+        """Forget an empty pool; raises NotFound, Refused."""
+        await pools.remove_pool(self._hosts.connection(uri), name)
