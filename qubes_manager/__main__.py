@@ -18,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return setup(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
+    if options.check_host:
+        from qubes_manager.cli.check_host import check_host
+
+        return check_host(options)
     if options.picture:
         options.picture = options.picture.absolute()
         options.picture.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser("qubes-manager", "Manage security domains on libvirt. “setup --help” tells of the set-up.")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--picture", type=Path, metavar="FILE", help="save a picture of the window, print it and exit")
+    parser.add_argument("--check-host", action="store_true", help="say what this machine can do, and exit")
     parser.add_argument("--demo-if-empty", action="store_true", help="make and start the demo domains where none are")
     parser.add_argument(
         "--private-libvirtd",

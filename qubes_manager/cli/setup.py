@@ -1,31 +1,67 @@
-"""qubes-manager setup: the demo domains."""
+"""qubes-manager setup: template and first domains unattended, or the demo domains."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 
-from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.command import Session, for_each, run
 from qubes_manager.cli.options import DONE, new_parser
+from qubes_manager.cli.progress_line import progress_line
+from qubes_manager.core.domain import Domain
+from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
+from qubes_manager.services.creation_request import DEFAULT_MEMORY
 from qubes_manager.services.demo import Demo
+from qubes_manager.services.first_setup import FirstSetup, SetupPlan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``qubes-manager setup``."""
-    parser = new_parser("qubes-manager setup", "Make or remove the demo domains: work, personal and untrusted.")
+    parser = new_parser(
+        "qubes-manager setup", "Make a template and the domains work, personal and untrusted, or demo domains."
+    )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--demo", action="store_true", help="make them")
-    what.add_argument("--remove-demo", action="store_true", help="remove them, running or not")
+    what.add_argument("--yes", action="store_true", help="build a Debian template and make the three domains from it")
+    what.add_argument("--demo", action="store_true", help="make three small demo domains")
+    what.add_argument("--remove-demo", action="store_true", help="remove the demo domains, running or not")
+    parser.add_argument("--template", default="", metavar="NAME", help="use this template instead of building one")
+    parser.add_argument("--suite", default=SUITES[0], choices=SUITES, help="Debian release of the template")
+    parser.add_argument("--packages", metavar="NAMES", help="its further packages, by commas")
+    parser.add_argument("--memory", type=int, default=DEFAULT_MEMORY, metavar="MIB", help="memory of each domain")
+    parser.add_argument("--start", action="store_true", help="start the three domains")
     options = parser.parse_args(argv)
+    return run(
+        options, lambda session: _set_up(session, options) if options.yes else _demo(session, options), recover=True
+    )
 
-    async def job(session: Session) -> int:
-        uri = session.uris[0]
-        demo = Demo(session.hosts, session.store)
-        if options.demo:
-            made = await demo.create(uri, lambda step: print(step, file=sys.stderr))
-            names = [session.store.domains[key].name for key in made]
-            print(f"made {', '.join(names)}" if names else "the demo domains are there already")
-        else:
-            names = await demo.remove(uri)
-            print(f"removed {', '.join(names)}" if names else "there are no demo domains")
+
+async def _set_up(session: Session, options: Namespace) -> int:
+    packages = SUGGESTED_PACKAGES if options.packages is None else tuple(filter(None, options.packages.split(",")))
+    plan = SetupPlan(TemplateRecipe(options.suite, packages=packages), memory=options.memory)
+    if options.template:
+        plan = replace(plan, recipe=None, template=options.template)
+    with progress_line(quiet=bool(options.quiet)) as progress:
+        result = await FirstSetup(session.hosts, session.store).run(session.uris[0], plan, progress=progress)
+    names = [session.store.domains[key].name for key in result.made]
+    print(f"template {result.template}; made {', '.join(names)}" if names else "all domains are there already")
+    if not options.start:
         return DONE
+    lifecycle = session.lifecycle()
 
-    return run(options, job)
+    async def start(domain: Domain) -> None:
+        await lifecycle.start(domain.key)
+
+    return await for_each([session.store.domains[key] for key in result.made], start, options.verbose)
+
+
+async def _demo(session: Session, options: Namespace) -> int:
+    uri = session.uris[0]
+    demo = Demo(session.hosts, session.store)
+    if options.demo:
+        made = await demo.create(uri, lambda step: print(step, file=sys.stderr))
+        names = [session.store.domains[key].name for key in made]
+        print(f"made {', '.join(names)}" if names else "the demo domains are there already")
+    else:
+        names = await demo.remove(uri)
+        print(f"removed {', '.join(names)}" if names else "there are no demo domains")
+    return DONE

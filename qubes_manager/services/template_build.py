@@ -111,6 +111,7 @@ class TemplateBuild:
             netvm="user",
             console_log=console_log,
             gui=recipe.has_windows,
+            virt_type=await self._virt_types.best(uri),
         )
 
         async def finish(made: Made) -> NewDomain:

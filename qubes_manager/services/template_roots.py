@@ -45,6 +45,7 @@ class Outcome(Enum):
 class Settlement:
     """How a template's run ended: the revision that it wrote, and the one that is current now."""
 
+    key: DomainKey
     template: str
     outcome: Outcome
     written: int
@@ -214,12 +215,12 @@ class TemplateRoots:
         ran = written is not None and system_source(config) == written.name
         if ran and domain.ending is Ending.CLEAN:
             await actions_on(self._hosts, domain).edit_config(_commit)
-            return Settlement(domain.name, Outcome.COMMITTED, config.trial, config.trial)
+            return Settlement(domain.key, domain.name, Outcome.COMMITTED, config.trial, config.trial)
         if ran and domain.ending is Ending.UNKNOWN:
             await self._leave_trial(domain, [])
-            return Settlement(domain.name, Outcome.SET_ASIDE, config.trial, config.revision)
+            return Settlement(domain.key, domain.name, Outcome.SET_ASIDE, config.trial, config.revision)
         await self._drop_trial(domain.key)
-        return Settlement(domain.name, Outcome.DROPPED, config.trial, config.revision)
+        return Settlement(domain.key, domain.name, Outcome.DROPPED, config.trial, config.revision)
 
     async def revert(self, key: DomainKey, revision: int | None = None) -> int:
         """Make an earlier (or later) revision of a halted template current; returns it.
