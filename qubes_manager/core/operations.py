@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from qubes_manager.core.domain import Domain, DomainState
+from qubes_manager.core.domain import Domain, DomainClass, DomainState
 
 
 class Risk(Enum):
@@ -73,6 +73,19 @@ def _persistent(domain: Domain) -> bool:
     return _guest(domain) and domain.persistent
 
 
+def _has_volumes(domain: Domain) -> bool:
+    return not domain.is_host and not domain.stale and bool(domain.config and (domain.config.volumes))
+
+
+def _clonable(domain: Domain) -> bool:
+    is_template = domain.klass is DomainClass.TEMPLATE
+    return _guest(domain) and _has_volumes(domain) and (is_template or not domain.state.is_active)
+
+
+def _promotable(domain: Domain) -> bool:
+    return _halted(domain) and domain.klass is DomainClass.STANDALONE and _has_volumes(domain)
+
+
 def _any(domain: Domain) -> bool:
     return not domain.is_host
 
@@ -86,6 +99,16 @@ OPERATIONS: dict[str, Operation] = {
         Operation("restart", "Restart", _running, Risk.STATE, "{Its} programs are asked to end; then it starts again."),
         Operation("kill", "Kill", _active, Risk.DATA, "{Its} unsaved work is lost."),
         Operation("delete", "Delete", lambda d: _halted(d) and d.persistent, Risk.DATA, "This cannot be undone."),
+        Operation("clone", "Clone", _clonable, many=False),
+        Operation("volumes", "Show the volumes of", _has_volumes, many=False),
+        Operation(
+            "to-template",
+            "Make a template of",
+            _promotable,
+            Risk.STATE,
+            "Other domains can start from its system then; all that is in it will be theirs to read.",
+            many=False,
+        ),
         Operation("rename", "Rename", lambda d: _halted(d) and d.persistent, Risk.STATE, many=False),
         Operation("label", "Set the label of", _guest, Risk.STATE, "{It} will wear another colour."),
         Operation("autostart", "Change autostart of", _persistent, Risk.STATE),

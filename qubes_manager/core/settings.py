@@ -33,6 +33,7 @@ class Settings:
     window_height: int = 720
     show_details: bool = True
     show_toolbar: bool = True
+    setup_offered: bool = False
 
 
 def parse_settings(data: object) -> Settings:

@@ -14,7 +14,15 @@ _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def strip_escapes(text: str) -> str:
     """Return *text* without terminal escape sequences and control characters; line ends and tabs stay."""
     text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    return "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in _UNSAFE_CATEGORIES)
+    return "".join(map(_printing, text))
+
+
+def _printing(char: str) -> str:
+    if char in _KEPT:
+        return char
+    category = unicodedata.category(char)
+    # Unusual spaces can make one name look like another.
+    return " " if category == "Zs" else "" if category in _UNSAFE_CATEGORIES else char
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from qubes_manager.core.domain import DomainClass, DomainKey
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, TemplateRecipe
@@ -11,7 +12,7 @@ from qubes_manager.services.global_defaults import GlobalDefaults
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.making import Asked, Progress, never, no_progress
 from qubes_manager.services.store import DomainStore
-from qubes_manager.services.template_build import TemplateBuild
+from qubes_manager.services.template_build import TEMPLATE_LABEL, TemplateBuild
 
 # The first domains and their colours, as users of Qubes OS know them.
 FIRST_DOMAINS = {"work": "blue", "personal": "yellow", "untrusted": "red"}
@@ -20,10 +21,12 @@ TEMPLATE_NAMES = {"bookworm": "debian-12", "trixie": "debian-13"}
 
 @dataclass(frozen=True, slots=True)
 class SetupPlan:
-    """What the set-up makes: a template of *recipe*, or domains from the template *template* (by name)."""
+    """What the set-up makes: a template of *recipe*, or of *image*, or domains from the template that is there."""
 
     recipe: TemplateRecipe | None = field(default_factory=lambda: TemplateRecipe(packages=SUGGESTED_PACKAGES))
     template: str = ""
+    image: Path | None = None
+    checksum: str = ""
     domains: tuple[tuple[str, str], ...] = tuple(FIRST_DOMAINS.items())
     memory: int = DEFAULT_MEMORY
 
@@ -57,6 +60,11 @@ class FirstSetup:
             await self._build.build(
                 uri, template, plan.recipe, memory=plan.memory, progress=progress, cancelled=cancelled
             )
+        elif plan.image:
+            load = CreationRequest(
+                template, TEMPLATE_LABEL, DomainClass.TEMPLATE, image=plan.image, checksum=plan.checksum
+            )
+            await self._creation.create(uri, load, progress=progress, cancelled=cancelled)
         defaults = GlobalDefaults()
         await asyncio.to_thread(defaults.set, "default_template", template)
         taken = {domain.name for domain in self._store.of_host(uri)}

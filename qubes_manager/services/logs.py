@@ -13,6 +13,8 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
 
 OWN_LOG = "manager.log"
+# The title of the log of the last template that was built.
+BUILD_LOG = "Building a template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def _sources_now(domain: Domain | None, uri: str) -> list[LogSource]:
     for path in paths.daemon_logs if paths else ():
         candidates.append((f"libvirt ({path.stem})", path))
     candidates.append(("Qubes Manager", own_log_path()))
+    candidates.append((BUILD_LOG, own_log_path().with_name("template-build.log")))
     found = [LogSource(title, path) for title, path in log_files.existing(iter(candidates))]
     if uri.startswith("qemu:///system") and shutil.which("journalctl"):
         found.append(LogSource("libvirt (system journal)", None))

@@ -1,7 +1,6 @@
 """Templates made of Debian packages."""
 
 import asyncio
-import os
 import tempfile
 import uuid
 from dataclasses import replace
@@ -18,6 +17,7 @@ from qubes_manager.core.volumes import OwnVolume, Role, volume_name
 from qubes_manager.services.creation import GUI_FEATURE, Creation, boot_words, console_log_path
 from qubes_manager.services.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS
 from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.logs import own_log_path
 from qubes_manager.services.making import Asked, Made, Progress, make_domain, never, no_progress, plan_upload
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.virt_types import VirtTypes
@@ -26,9 +26,8 @@ TEMPLATE_LABEL = "black"
 
 
 def build_log_path() -> Path:
-    """Where the tools' output of the last build is kept."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
-    return Path(base) / "qubes-manager" / "template-build.log"
+    """Where the tools' output of the last build is kept; the log viewer shows it."""
+    return own_log_path().with_name("template-build.log")
 
 
 class TemplateBuild:

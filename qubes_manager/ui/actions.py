@@ -37,6 +37,9 @@ DOMAIN_ACTIONS = (
     ActionSpec("run", "Run &command…", "run", "Ctrl+E", True, before=True, tip="Run a command in it"),
     ActionSpec("devices", "Attach/detach &block devices…", "devices", "Ctrl+B", True, tip="Drives, discs and images"),
     ActionSpec("logs", "&Logs", "logs", "Ctrl+L", True, tip="QEMU’s, the console’s, libvirt’s and our own log"),
+    ActionSpec("clone", "&Clone…", "clone", "Ctrl+Shift+C", before=True, tip="Make another one like it"),
+    ActionSpec("volumes", "&Volumes…", "volumes", "Ctrl+M", tip="Size, revisions, checksums, export"),
+    ActionSpec("to-template", "Make a &template of it…", "template", tip="Let other domains start from its system"),
     ActionSpec("rename", "Re&name", "rename", "F2", before=True, tip="Give it another name"),
     ActionSpec("label", "Set l&abel", "label", tip="Give it another colour"),
     ActionSpec("autostart", "A&utostart", "autostart", checkable=True, tip="Start it with the host"),
@@ -45,7 +48,9 @@ DOMAIN_ACTIONS = (
 )
 
 WINDOW_ACTIONS = (
-    ActionSpec("new", "&New domain…", "new", "Ctrl+N", True, tip="Make a domain from a disk image or an ISO"),
+    ActionSpec("new", "&New domain…", "new", "Ctrl+N", True, tip="Make a domain from a template, an image or an ISO"),
+    ActionSpec("assistant", "&Set-up assistant…", "assistant", tip="From an empty machine to the first domains"),
+    ActionSpec("new-template", "New &template…", "template", "Ctrl+T", tip="Build a template of Debian packages"),
     ActionSpec("demo", "Make &demo domains", "demo", tip="Make work, personal and untrusted from a small guest"),
     ActionSpec("all-devices", "&Block devices…", "devices", "Ctrl+Shift+B", tip="All drives, and who has them"),
     ActionSpec("all-logs", "&Program and libvirt logs", "logs", "Ctrl+Shift+L", tip="Logs that are no domain’s"),

@@ -19,9 +19,11 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from qubes_manager import __version__
+from qubes_manager.services.caretaker import Caretaker
 from qubes_manager.services.logs import own_log_path
 from qubes_manager.services.settings_file import SettingsFile
 from qubes_manager.services.store import HostPhase
+from qubes_manager.services.template_roots import Outcome, Settlement
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.message_bar import Level
 from qubes_manager.ui.picture import take_picture
@@ -68,6 +70,7 @@ async def _main(
     settings, trouble = await asyncio.to_thread(file.load)
     services = make_services()
     window = MainWindow(services, settings)
+    window.offer_setup = options.picture is None
     instance = SingleInstance(window.raise_window)
     if trouble:
         window.messages.show_message(Level.WARNING, trouble)
@@ -79,6 +82,7 @@ async def _main(
     for uri in wanted:
         services.hosts.follow(uri, openers.get(uri))
     window.tasks.spawn(services.poller.run())
+    window.tasks.spawn(_caretaker(window, services).run())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)
     code = 0
@@ -95,6 +99,24 @@ async def _main(
         instance.deleteLater()
         await services.hosts.close()
     return code
+
+
+def _caretaker(window: MainWindow, services: Services) -> Caretaker:
+    """Settles templates' runs and cleans up after crashes; says what it did."""
+
+    def tell(settlement: Settlement) -> None:
+        level = Level.INFO if settlement.outcome is Outcome.COMMITTED else Level.WARNING
+        window.messages.show_message(level, settlement.sentence)
+
+    services.lifecycle.roots.on_settled(tell)
+    return Caretaker(
+        services.store,
+        services.lifecycle.roots,
+        services.recovery,
+        lambda name: window.messages.show_message(
+            Level.WARNING, f"A change of “{name}” that had been interrupted was cleaned up."
+        ),
+    )
 
 
 def _age() -> float:

@@ -8,15 +8,19 @@ from PySide6.QtWidgets import QDialog, QWidget
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.services.lifecycle import ShutdownTimedOut
+from qubes_manager.services.lifecycle import PassphraseNeeded, ShutdownTimedOut
+from qubes_manager.services.networks import network_choices
 from qubes_manager.ui.confirm import Confirmation, finished
 from qubes_manager.ui.devices_dialog import DevicesDialog
+from qubes_manager.ui.jobs import Jobs
 from qubes_manager.ui.log_viewer import LogViewer
 from qubes_manager.ui.message_bar import Level, MessageBar
+from qubes_manager.ui.name_dialog import NameDialog, PassphraseDialog
 from qubes_manager.ui.run_dialog import RunDialog
 from qubes_manager.ui.services import Services
 from qubes_manager.ui.settings_dialog import SettingsDialog
 from qubes_manager.ui.tasks import Tasks
+from qubes_manager.ui.volumes_dialog import VolumesDialog
 
 # Seconds after which a shutdown that is not done offers to wait or to kill.
 SHUTDOWN_PATIENCE = 60.0
@@ -32,6 +36,7 @@ class DomainCommands:
         tasks: Tasks,
         messages: MessageBar,
         confirmation: Confirmation,
+        jobs: Jobs,
         edit_name: Callable[[], None],
     ) -> None:
         self._window = window
@@ -39,14 +44,18 @@ class DomainCommands:
         self._tasks = tasks
         self._messages = messages
         self._confirmation = confirmation
+        self._jobs = jobs
         self._edit_name = edit_name
         self._work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
-            "start": lambda domains: self._each(domains, services.lifecycle.start),
+            "start": lambda domains: self._each(domains, self._start),
             "pause": lambda domains: self._each(domains, services.lifecycle.pause),
             "shutdown": lambda domains: self._each(domains, self._shutdown),
             "restart": lambda domains: self._each(domains, self._restart),
             "kill": lambda domains: self._each(domains, services.lifecycle.kill),
             "delete": lambda domains: self._each(domains, services.removal.remove),
+            "clone": lambda domains: self._clone(domains[0]),
+            "volumes": lambda domains: self._show_volumes(domains[0]),
+            "to-template": lambda domains: self._each(domains, services.promotion.to_template),
             "autostart": self._toggle_autostart,
             "rename": self._rename,
             "logs": lambda domains: self._show_logs(domains[0]),
@@ -61,6 +70,11 @@ class DomainCommands:
         fitting = [domain for domain in domains if operation.applies(domain)]
         if fitting:
             self._tasks.spawn(self._run(operation_id, fitting))
+
+    def start_all(self, keys: Sequence[DomainKey]) -> None:
+        """Start domains that were just made, without asking."""
+        domains = [domain for key in keys if (domain := self._services.store.get(key))]
+        self._tasks.spawn(self._each(domains, self._start))
 
     def set_label(self, label: str, domains: Sequence[Domain]) -> None:
         """Give a label to domains, after asking."""
@@ -109,6 +123,44 @@ class DomainCommands:
                 self._messages.show_error(error)
 
         await asyncio.gather(*(guarded(domain) for domain in domains))
+
+    async def _start(self, key: DomainKey) -> None:
+        """Start a domain; ask for its passphrase as often as it takes."""
+        passphrase = ""
+        while True:
+            try:
+                await self._services.lifecycle.start(key, passphrase)
+                return
+            except PassphraseNeeded as error:
+                dialog = PassphraseDialog(self._window, self._services.store.require(key).name, str(error))
+                if await finished(dialog) != QDialog.DialogCode.Accepted:
+                    return
+                passphrase = dialog.passphrase.text()
+
+    async def _clone(self, domain: Domain) -> None:
+        services, uri = self._services, domain.key.connection
+        taken = {other.name for other in services.store.of_host(uri)}
+        dialog = NameDialog(self._window, f"Clone {domain.name}", "Clone", f"{domain.name}-copy", taken.__contains__)
+        if await finished(dialog) != QDialog.DialogCode.Accepted:
+            return
+        name = dialog.name.text()
+        await self._jobs.run(
+            f"Cloning “{domain.name}”",
+            lambda progress, _asked: services.cloning.clone(domain.key, name, progress=progress),
+        )
+
+    async def _show_volumes(self, domain: Domain) -> None:
+        services = self._services
+        dialog = VolumesDialog(
+            self._window,
+            domain,
+            lambda: services.store.get(domain.key),
+            services.volumes,
+            services.lifecycle.roots,
+            self._jobs,
+            self._tasks.spawn,
+        )
+        await finished(dialog)
 
     async def _shutdown(self, key: DomainKey) -> None:
         await self._services.lifecycle.shutdown(key, SHUTDOWN_PATIENCE)
@@ -166,7 +218,9 @@ class DomainCommands:
         await finished(RunDialog(self._window, self._services.commands, domains, self._tasks.spawn))
 
     async def _show_settings(self, domain: Domain) -> None:
-        dialog = SettingsDialog(self._window, domain)
+        services, uri = self._services, domain.key.connection
+        networks = await network_choices(services.hosts, uri)
+        dialog = SettingsDialog(self._window, domain, services.store.of_host(uri), networks)
         if await finished(dialog) == QDialog.DialogCode.Accepted:
             for change in dialog.changes(self._services.properties):
                 await change()

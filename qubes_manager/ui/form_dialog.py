@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QLabel,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -60,6 +61,17 @@ class FormDialog(QDialog):
             self.form.addRow("", problem)
             self._checks.append((check, problem))
 
+    def add_note(self, text: str) -> None:
+        """Add a paragraph across the form."""
+        note = QLabel(text)
+        note.setTextFormat(Qt.TextFormat.PlainText)
+        note.setWordWrap(True)
+        self.form.addRow(note)
+
+    def show_field(self, field: QWidget, shown: bool) -> None:
+        """Show a field with its name, or hide them; a hidden field's problem goes at the next validation."""
+        self.form.setRowVisible(field, shown)
+
     def validate(self) -> bool:
         """Run all checks, show what is wrong, and return whether nothing is."""
         good = True
@@ -84,4 +96,14 @@ def label_box(chosen: str = "", *, may_be_none: bool = False) -> QComboBox:
     for label in LABELS.values():
         box.addItem(swatch(label.colour), label.name, label.name)
     box.setCurrentIndex(max(box.findData(chosen), 0))
+    return box
+
+
+def number_box(low: int, high: int, value: int, suffix: str) -> QSpinBox:
+    """A field for a whole number with its unit."""
+    box = QSpinBox()
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setSuffix(suffix)
+    box.setGroupSeparatorShown(True)
     return box

@@ -57,6 +57,7 @@ class LogViewer(QDialog):
         spawn: Callable[[Coroutine[Any, Any, Any]], Any],
         domain: Domain | None,
         uri: str,
+        first: str = "",
     ) -> None:
         super().__init__(parent)
         self._logs, self._clipboard, self._spawn = logs, clipboard, spawn
@@ -80,7 +81,7 @@ class LogViewer(QDialog):
         layout.addWidget(self.text, 1)
         layout.addWidget(self.status)
         QShortcut(QKeySequence.StandardKey.Find, self, self.search.setFocus)
-        self._task = spawn(self._open(domain, uri))
+        self._task = spawn(self._open(domain, uri, first))
         self.finished.connect(lambda _code: self._task.cancel())
 
     def _top(self) -> QHBoxLayout:
@@ -126,10 +127,11 @@ class LogViewer(QDialog):
 
     # Reading.
 
-    async def _open(self, domain: Domain | None, uri: str) -> None:
+    async def _open(self, domain: Domain | None, uri: str, first: str) -> None:
         for source in await self._logs.sources(domain, uri):
             self.choice.addItem(source.title, source)
-        await self.show_source(self.choice.itemData(0))
+        self.choice.setCurrentIndex(max(self.choice.findText(first), 0))
+        await self.show_source(self.choice.currentData())
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             if self.follow.isChecked() and self.isVisible():

@@ -34,6 +34,7 @@ from qubes_manager.ui.domain_commands import DomainCommands
 from qubes_manager.ui.domain_view import DomainView
 from qubes_manager.ui.empty_state import EmptyState
 from qubes_manager.ui.icons import decoration, icon, program_icon
+from qubes_manager.ui.jobs import Jobs
 from qubes_manager.ui.message_bar import Level, MessageBar
 from qubes_manager.ui.services import Services
 from qubes_manager.ui.tasks import Tasks
@@ -42,7 +43,8 @@ from qubes_manager.ui.window_commands import WindowCommands
 
 _NO_DOMAINS = (
     "A domain is a virtual machine for one of your activities: work, personal, things you do not trust. "
-    "Make one from a disk image or an ISO, or try three small demo domains first."
+    "The assistant makes a template and the first three from it; or make one from a disk image or an ISO, "
+    "or try three small demo domains first."
 )
 
 
@@ -61,6 +63,8 @@ class MainWindow(QMainWindow):
         self.resize(settings.window_width, settings.window_height)
         self._services = services
         self._settings = settings
+        # Whether the assistant opens by itself, the first time that there is no domain.
+        self.offer_setup = True
         self.messages = MessageBar()
         self.tasks = Tasks(self.messages.show_error)
         self.model = DomainTableModel(decoration)
@@ -68,10 +72,12 @@ class MainWindow(QMainWindow):
         self.details = DetailsPane()
         confirmation = Confirmation(self, set(settings.unasked))
         self._confirmation = confirmation
+        jobs = Jobs(self.messages)
         self.commands = DomainCommands(
-            self, services, self.tasks, self.messages, confirmation, lambda: self.view.edit_name()
+            self, services, self.tasks, self.messages, confirmation, jobs, lambda: self.view.edit_name()
         )
-        window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands)
+        window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands, jobs)
+        self.window_commands = window_commands
         self.domain_actions = ActionSet(
             self, DOMAIN_ACTIONS, lambda action: self.commands.trigger(action, self.view.selected_domains())
         )
@@ -125,7 +131,7 @@ class MainWindow(QMainWindow):
 
     def _build_centre(self) -> None:
         actions = self.window_actions
-        self._empty = EmptyState("No domains yet", _NO_DOMAINS, [actions["new"], actions["demo"]])
+        self._empty = EmptyState("No domains yet", _NO_DOMAINS, [actions["assistant"], actions["new"], actions["demo"]])
         reset = QAction(icon("close"), "Show all domains", self)
         reset.triggered.connect(self._show_all)
         self._nothing = EmptyState(
@@ -153,7 +159,7 @@ class MainWindow(QMainWindow):
     def _build_menus(self) -> None:
         bar, window, domain = self.menuBar(), self.window_actions, self.domain_actions
         file = bar.addMenu("&File")
-        window.fill(file, ["new", "demo"])
+        window.fill(file, ["new", "new-template", "assistant", "demo"])
         file.addSeparator()
         window.fill(file, ["quit"])
         labels = label_menu(self, lambda label: self.commands.set_label(label, self.view.selected_domains()))
@@ -260,6 +266,9 @@ class MainWindow(QMainWindow):
         domains = sum(not key.uuid.startswith("00000000-0000-0000-0000-000000000000") for key in self._keys())
         self.counts.setText(f"{domains:,} domain{'' if domains == 1 else 's'}, {self.model.rowCount():,} rows shown")
         phases = {status.phase for status in self._services.store.hosts.values()}
+        if not domains and HostPhase.CONNECTED in phases and not self._settings.setup_offered and self.offer_setup:
+            self._settings.setup_offered = True
+            self.window_actions["assistant"].trigger()
         if not self.model.total and phases <= {HostPhase.CONNECTING}:
             page: QWidget = self._connecting
         elif not domains and HostPhase.CONNECTED in phases:
@@ -344,6 +353,7 @@ class MainWindow(QMainWindow):
             window_height=self.height(),
             show_details=self.window_actions["details"].isChecked(),
             show_toolbar=self.window_actions["toolbar"].isChecked(),
+            setup_offered=self._settings.setup_offered,
         )
 
     # Qt's own events.

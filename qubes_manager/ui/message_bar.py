@@ -151,9 +151,11 @@ class MessageBar(QWidget):
         if not self._messages:
             self.hide()
 
-    def show_progress(self, text: str, on_cancel: Callable[[], None], key: str) -> "Progress":
-        """Show a long job with a bar and a Cancel button."""
-        return Progress(self, text, on_cancel, key)
+    def show_progress(
+        self, text: str, on_cancel: Callable[[], None], key: str, buttons: Sequence[Button] = ()
+    ) -> "Progress":
+        """Show a long job with a bar, a Cancel button and perhaps others."""
+        return Progress(self, text, on_cancel, key, buttons)
 
 
 def _grows_with_text() -> QSizePolicy:
@@ -166,10 +168,12 @@ def _grows_with_text() -> QSizePolicy:
 class Progress:
     """A long job's message; ``update`` moves the bar, ``close`` takes the message away."""
 
-    def __init__(self, bar: MessageBar, text: str, on_cancel: Callable[[], None], key: str) -> None:
+    def __init__(
+        self, bar: MessageBar, text: str, on_cancel: Callable[[], None], key: str, buttons: Sequence[Button]
+    ) -> None:
         self._bar = bar
         self._key = key
-        self._message = bar.show_message(Level.INFO, text, buttons=[("Cancel", on_cancel)], key=key)
+        self._message = bar.show_message(Level.INFO, text, buttons=[*buttons, ("Cancel", on_cancel)], key=key)
         self._message.progress.setRange(0, 0)
         self._message.progress.setAccessibleName(text)
         self._message.progress.show()

@@ -3,15 +3,22 @@
 from dataclasses import dataclass
 
 from qubes_manager.services.clipboard import InterDomainClipboard
+from qubes_manager.services.cloning import Cloning
 from qubes_manager.services.creation import Creation
 from qubes_manager.services.demo import Demo
+from qubes_manager.services.domain_volumes import DomainVolumes
+from qubes_manager.services.first_setup import FirstSetup
 from qubes_manager.services.guest_commands import GuestCommands
+from qubes_manager.services.host_check import HostCheck
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.logs import Logs
+from qubes_manager.services.promotion import Promotion
 from qubes_manager.services.properties import Properties
+from qubes_manager.services.recovery import Recovery
 from qubes_manager.services.removal import Removal
 from qubes_manager.services.store import DomainStore
+from qubes_manager.services.template_build import TemplateBuild
 from qubes_manager.services.usage_poller import UsagePoller
 
 
@@ -25,6 +32,13 @@ class Services:
     properties: Properties
     creation: Creation
     removal: Removal
+    cloning: Cloning
+    promotion: Promotion
+    volumes: DomainVolumes
+    templates: TemplateBuild
+    setup: FirstSetup
+    host_check: HostCheck
+    recovery: Recovery
     demo: Demo
     commands: GuestCommands
     logs: Logs
@@ -37,6 +51,7 @@ def make_services() -> Services:
     store = DomainStore()
     hosts = Hosts(store, watch=True)
     lifecycle = Lifecycle(hosts, store)
+    commands = GuestCommands(hosts, store, lifecycle)
     return Services(
         store=store,
         hosts=hosts,
@@ -44,8 +59,15 @@ def make_services() -> Services:
         properties=Properties(hosts, store),
         creation=Creation(hosts, store),
         removal=Removal(hosts, store),
+        cloning=Cloning(hosts, store, lifecycle.roots),
+        promotion=Promotion(hosts, store),
+        volumes=DomainVolumes(hosts, store, lifecycle.roots, commands),
+        templates=TemplateBuild(hosts, store),
+        setup=FirstSetup(hosts, store),
+        host_check=HostCheck(hosts),
+        recovery=Recovery(hosts, store, lifecycle.roots),
         demo=Demo(hosts, store),
-        commands=GuestCommands(hosts, store, lifecycle),
+        commands=commands,
         logs=Logs(),
         clipboard=InterDomainClipboard(),
         poller=UsagePoller(hosts, store),

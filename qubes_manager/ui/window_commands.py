@@ -1,21 +1,28 @@
 """What happens when an action of the window (not of a domain) is chosen."""
 
-import threading
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QDialog
 
+from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.services.global_defaults import GlobalDefaults
+from qubes_manager.services.logs import BUILD_LOG
+from qubes_manager.services.making import Asked, Progress
+from qubes_manager.services.networks import network_choices
 from qubes_manager.services.store import HostPhase
 from qubes_manager.ui.confirm import finished
 from qubes_manager.ui.domain_commands import DomainCommands
+from qubes_manager.ui.jobs import Jobs
 from qubes_manager.ui.log_viewer import LogViewer
-from qubes_manager.ui.message_bar import Level, MessageBar
-from qubes_manager.ui.new_domain_dialog import NewDomainDialog
-from qubes_manager.ui.progress import LoopProgress
+from qubes_manager.ui.message_bar import Button, Level, MessageBar
+from qubes_manager.ui.new_domain_dialog import NewDomainDialog, Offer
 from qubes_manager.ui.services import Services
+from qubes_manager.ui.setup_assistant import SetupAssistant
 from qubes_manager.ui.tasks import Tasks
+from qubes_manager.ui.template_dialog import TemplateDialog
 
 if TYPE_CHECKING:
     from qubes_manager.ui.main_window import MainWindow
@@ -31,15 +38,18 @@ class WindowCommands:
         tasks: Tasks,
         messages: MessageBar,
         domain_commands: DomainCommands,
+        jobs: Jobs,
     ) -> None:
         self._window = window
         self._services = services
         self._tasks = tasks
         self._messages = messages
         self._domain_commands = domain_commands
-        self._jobs = 0
+        self._jobs = jobs
         self._work: dict[str, Callable[[], object]] = {
             "new": lambda: tasks.spawn(self._new_domain()),
+            "assistant": lambda: tasks.spawn(self.assist()),
+            "new-template": lambda: tasks.spawn(self._new_template()),
             "demo": lambda: tasks.spawn(self.make_demo()),
             "all-devices": lambda: tasks.spawn(domain_commands.show_all_devices(self._uri())),
             "all-logs": lambda: tasks.spawn(self._show_logs()),
@@ -68,48 +78,96 @@ class WindowCommands:
         self._window.search.setFocus()
         self._window.search.selectAll()
 
-    async def _show_logs(self) -> None:
+    async def _show_logs(self, first: str = "") -> None:
         services = self._services
         uri = services.hosts.uris[0]
-        await finished(LogViewer(self._window, services.logs, services.clipboard, self._tasks.spawn, None, uri))
+        viewer = LogViewer(self._window, services.logs, services.clipboard, self._tasks.spawn, None, uri, first)
+        await finished(viewer)
 
     def _is_taken(self, uri: str, name: str) -> bool:
         return any(domain.name == name for domain in self._services.store.of_host(uri))
 
     async def _new_domain(self) -> None:
-        connected = [u for u, s in self._services.store.hosts.items() if s.phase is HostPhase.CONNECTED]
+        services = self._services
+        connected = [u for u, s in services.store.hosts.items() if s.phase is HostPhase.CONNECTED]
         if not connected:
             raise QubesManagerError("no libvirt is connected: nothing can be made now")
-        dialog = NewDomainDialog(self._window, connected, self._is_taken)
+        offers = [await self._offer(uri) for uri in connected]
+        dialog = NewDomainDialog(self._window, offers, self._is_taken)
         if await finished(dialog) != QDialog.DialogCode.Accepted:
             return
         uri, request = dialog.request()
-        stop = threading.Event()
-        self._jobs += 1
-        shown = self._messages.show_progress(f"Making “{request.name}”…", stop.set, f"job-{self._jobs}")
-        progress = LoopProgress(f"“{request.name}”: ", shown)
-        try:
-            key = await self._services.creation.create(uri, request, progress=progress, cancelled=stop.is_set)
-        finally:
-            shown.close()
-        self._messages.show_message(Level.INFO, f"“{request.name}” is made; start it when you like.")
+        start = dialog.start.isChecked()
+        key = await self._jobs.run(
+            f"Making “{request.name}”",
+            lambda progress, asked: services.creation.create(uri, request, progress=progress, cancelled=asked),
+        )
+        self._select([key])
+        if start:
+            await services.lifecycle.start(key, request.passphrase)
+        else:
+            self._messages.show_message(Level.INFO, f"“{request.name}” is made; start it when you like.")
+
+    async def _offer(self, uri: str) -> Offer:
+        services = self._services
+        defaults = GlobalDefaults()
+        return Offer(
+            uri,
+            services.setup.templates(uri),
+            await asyncio.to_thread(defaults.get, "default_template"),
+            await network_choices(services.hosts, uri),
+            await asyncio.to_thread(defaults.get, "default_netvm"),
+        )
+
+    def _select(self, keys: Sequence[DomainKey]) -> None:
         self._services.store.flush()
-        self._window.view.select([key])
+        self._window.view.select(keys)
+
+    async def _new_template(self) -> None:
+        uri = self._uri()
+        dialog = TemplateDialog(self._window, lambda name: self._is_taken(uri, name))
+        if await finished(dialog) != QDialog.DialogCode.Accepted:
+            return
+        name, recipe = dialog.name.text(), dialog.fields.recipe()
+        key = await self._jobs.run(
+            f"Building “{name}”",
+            lambda progress, asked: self._services.templates.build(
+                uri, name, recipe, progress=progress, cancelled=asked
+            ),
+            buttons=[self._log_button()],
+        )
+        self._select([key])
+        self._messages.show_message(Level.INFO, f"The template “{name}” is built; domains can be made from it now.")
+
+    def _log_button(self) -> Button:
+        return "Show log", lambda: self._tasks.spawn(self._show_logs(BUILD_LOG))
+
+    async def assist(self) -> None:
+        """Open the set-up assistant, and do what is chosen there."""
+        services, uri = self._services, self._uri()
+        taken = [domain.name for domain in services.store.of_host(uri)]
+        assistant = SetupAssistant(
+            self._window, lambda: services.host_check.run(uri), services.setup.templates(uri), taken
+        )
+        if await finished(assistant) != QDialog.DialogCode.Accepted or (plan := assistant.plan()) is None:
+            return
+        start = assistant.domains.start.isChecked()
+        result = await self._jobs.run(
+            "Set-up",
+            lambda progress, asked: services.setup.run(uri, plan, progress=progress, cancelled=asked),
+            buttons=[self._log_button()] if plan.recipe else [],
+        )
+        self._select(result.made)
+        if start:
+            self._domain_commands.start_all(result.made)
+        names = ", ".join(f"“{services.store.domains[key].name}”" for key in result.made) or "no domain"
+        self._messages.show_message(Level.INFO, f"The set-up is done: {names} made from “{result.template}”.")
 
     async def make_demo(self) -> None:
         """Make the demo domains."""
         uri = self._uri()
-        task: list[object] = []
-        self._jobs += 1
-        shown = self._messages.show_progress("Making the demo domains…", lambda: task[0].cancel(), f"job-{self._jobs}")  # type: ignore[attr-defined]
-        progress = LoopProgress("", shown)
-        work = self._tasks.spawn(self._services.demo.create(uri, lambda step: progress(step.capitalize(), 0, 0)))
-        task.append(work)
-        try:
-            made = await work
-        except QubesManagerError:
-            return  # shown by the task itself
-        finally:
-            shown.close()
-        self._services.store.flush()
-        self._window.view.select(made)
+
+        async def work(progress: Progress, _asked: Asked) -> list[DomainKey]:
+            return await self._services.demo.create(uri, lambda step: progress(step.capitalize(), 0, 0))
+
+        self._select(await self._jobs.run("Demo", work))

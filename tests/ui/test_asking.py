@@ -1,13 +1,9 @@
 """Questions, and what is offered when a guest does not shut down."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
-import pytest
-import qasync
 from PySide6.QtWidgets import QApplication, QCheckBox, QMessageBox, QPushButton, QWidget
 
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
@@ -17,23 +13,12 @@ from qubes_manager.services.lifecycle import ShutdownTimedOut
 from qubes_manager.services.store import DomainStore
 from qubes_manager.ui.confirm import Confirmation
 from qubes_manager.ui.domain_commands import DomainCommands
+from qubes_manager.ui.jobs import Jobs
 from qubes_manager.ui.message_bar import MessageBar
 from qubes_manager.ui.tasks import Tasks
+from tests.ui.conftest import run
 
 WORK = Domain(DomainKey("x", "1"), "work", DomainState.RUNNING, config=DomainConfig())
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[qasync.QEventLoop]:
-    loop = qasync.QEventLoop(qapp, already_running=False)
-    asyncio.set_event_loop(loop)
-    yield loop
-    loop.close()
-    asyncio.set_event_loop(None)
-
-
-def run(loop: qasync.QEventLoop, work: Coroutine[Any, Any, Any]) -> Any:
-    return loop.run_until_complete(asyncio.wait_for(work, 10))
 
 
 async def shown_box() -> QMessageBox:
@@ -117,9 +102,16 @@ def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> No
         store = DomainStore()
         store.put([WORK])
         lifecycle = Lifecycle()
-        services = SimpleNamespace(store=store, lifecycle=lifecycle, creation=SimpleNamespace(remove=None))
+        services = SimpleNamespace(
+            store=store,
+            lifecycle=lifecycle,
+            removal=SimpleNamespace(remove=None),
+            promotion=SimpleNamespace(to_template=None),
+        )
         confirmation = Confirmation(messages, {"shutdown", "start"})
-        commands = DomainCommands(messages, services, Tasks(messages.show_error), messages, confirmation, lambda: None)
+        commands = DomainCommands(
+            messages, services, Tasks(messages.show_error), messages, confirmation, Jobs(messages), lambda: None
+        )
         commands.trigger("shutdown", [WORK])
         await asyncio.sleep(0.05)
         assert messages.texts == ["“work” has not shut down yet. Its programs may be asking something, or hang."]

@@ -18,7 +18,6 @@ from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet
 from qubes_manager.ui.icons import icon, names
 from qubes_manager.ui.log_viewer import LogViewer, as_lines
 from qubes_manager.ui.message_bar import Level, MessageBar
-from qubes_manager.ui.new_domain_dialog import NewDomainDialog
 from qubes_manager.ui.settings_dialog import SettingsDialog
 
 WORK = Domain(
@@ -63,21 +62,6 @@ def test_messages_show_plain_text_and_never_pile_up(qtbot) -> None:
     bar.show_message(Level.WARNING, "again", key="host")
     bar.show_message(Level.WARNING, "and again", key="host")
     assert bar.texts[-1] == "and again" and "again" not in bar.texts
-
-
-def test_the_new_domain_form_says_what_is_wrong_beside_the_field(qtbot) -> None:
-    dialog = NewDomainDialog(None, ["test:///x"], lambda _uri, name: name == "taken")
-    qtbot.addWidget(dialog)
-    assert not dialog.ok.isEnabled()
-    dialog.image.setText("/some/image.qcow2")
-    for name, good in (("1st", False), ("taken", False), ("fine", True)):
-        dialog.name.setText(name)
-        assert dialog.ok.isEnabled() is good
-    dialog.checksum.setText("xyz")
-    assert not dialog.ok.isEnabled()
-    dialog.checksum.setText("0" * 64)
-    uri, request = dialog.request()
-    assert (uri, request.name, request.label, request.netvm) == ("test:///x", "fine", "blue", "user")
 
 
 def test_the_settings_form_changes_only_what_was_changed(qtbot) -> None:
