@@ -42,9 +42,10 @@ class DomainActions:
         """Let a paused or suspended domain go on."""
 
         def resume(domain: Handle) -> None:
-            if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+            state = domain.state()[0]
+            if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
                 domain.pMWakeup()
-            else:
+            elif state != libvirt.VIR_DOMAIN_RUNNING:
                 domain.resume()
 
         await self._do("resume", resume)

@@ -15,6 +15,7 @@ class BadInput(QubesManagerError):
     def __init__(self, field: str, found: str, allowed: str) -> None:
         super().__init__(f"{field}: {str(found)!r} cannot be used; {allowed}")
         self.field = field
+        self.found = found
 
 
 class NotFound(QubesManagerError):

@@ -49,6 +49,8 @@ class Lifecycle:
 
     async def start(self, key: DomainKey, passphrase: str = "") -> None:
         """Start a halted domain, or let a paused one go on; raises PassphraseNeeded, Refused, HostCallFailed."""
+        # Another program may be starting it just now, in which it is paused for a moment.
+        await self._hosts.refresh(key)
         domain = self._store.require(key)
         actions = actions_on(self._hosts, domain)
         if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
@@ -60,7 +62,6 @@ class Lifecycle:
 
     async def _start(self, key: DomainKey, passphrase: str = "") -> None:
         """Prepare the disks of a halted domain and start it."""
-        await self._hosts.refresh(key)
         domain = self._store.require(key)
         if domain.config and domain.config.job:
             raise Refused(f"“{domain.name}” is being made or removed; it cannot be started")
@@ -159,6 +160,7 @@ class Lifecycle:
             if domain.config and any(d.encrypted for d in domain.config.disks):
                 raise Refused(f"“{domain.name}” is encrypted: shut it down, and start it with its passphrase")
             await self._shut_down(key, timeout)
+            await self._hosts.refresh(key)
             await self._start(key)
 
     async def _shut_down(self, key: DomainKey, timeout: float) -> None:

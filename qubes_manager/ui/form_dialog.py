@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.labels import LABELS
 from qubes_manager.ui.icons import swatch
 
@@ -73,14 +73,17 @@ class FormDialog(QDialog):
         self.form.setRowVisible(field, shown)
 
     def validate(self) -> bool:
-        """Run all checks, show what is wrong, and return whether nothing is."""
+        """Run all checks, show what is wrong, and return whether nothing is.
+
+        A field that is still empty need not be told so, though OK waits for it.
+        """
         good = True
         for check, label in self._checks:
             try:
                 check()
             except QubesManagerError as error:
                 label.setText(f"⚠ {error}")
-                label.show()
+                label.setVisible(not (isinstance(error, BadInput) and error.found == ""))
                 good = False
             else:
                 label.hide()

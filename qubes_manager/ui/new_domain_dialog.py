@@ -156,7 +156,7 @@ class NewDomainDialog(FormDialog):
 
     def _check_template(self) -> None:
         if self._kind.from_template and not self.template.currentText():
-            raise BadInput("template", "", "there is none yet: make one first (File, New template…)")
+            raise Refused("there is no template yet: make one first (File, New template…)")
 
     def _check_image(self) -> None:
         # Whether the file is there and what it is, is looked at when the domain is created: not on this thread.

@@ -217,6 +217,7 @@ class DonePage(QWizardPage):
     def __init__(self) -> None:
         super().__init__()
         self.setTitle("Ready")
+        self.setSubTitle("Nothing has been made so far.")
         text = QLabel(
             "Finish begins. It goes on while you do other things: a line at the top of the window shows where it is, "
             "and can stop it; then nothing is left behind. You can open this assistant again from the File menu."

@@ -85,7 +85,7 @@ class Lifecycle:
     async def wait_halted(self, key: DomainKey, timeout: float) -> None:
         self.waited.append(key)
 
-    async def start(self, key: DomainKey) -> None:
+    async def start(self, key: DomainKey, passphrase: str = "") -> None:
         raise HostCallFailed("cannot start “work”: no", "libvirt said no")
 
     async def kill(self, key: DomainKey) -> None:
