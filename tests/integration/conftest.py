@@ -37,10 +37,10 @@ DEBIAN = TemplateRecipe("bookworm", size=4 << 30)
 class World:
     """The services over a private libvirtd, hearing its events."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, watch: bool = True) -> None:
         self.uri = uri
         self.store = DomainStore()
-        self.hosts = Hosts(self.store, watch=True)
+        self.hosts = Hosts(self.store, watch=watch)
         self.lifecycle = Lifecycle(self.hosts, self.store)
         self.properties = Properties(self.hosts, self.store)
         self.creation = Creation(self.hosts, self.store)

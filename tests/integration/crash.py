@@ -1,0 +1,88 @@
+"""Does one operation on a private libvirtd and ends a process with SIGKILL before the N-th call to libvirt.
+
+crash.py URI VICTIM N OPERATION [ARGUMENT …], where VICTIM is 0 for this process or the process id of libvirtd.
+Prints the number of calls when it gets through.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from qubes_manager.backend.call_threads import CallThreads
+from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.errors import QubesManagerError
+from tests.integration.conftest import World
+from tests.integration.test_templates import app
+
+
+async def create(world: World, name: str) -> None:
+    await world.creation.create(world.uri, app(name))
+
+
+async def import_image(world: World, name: str, image: str) -> None:
+    await world.creation.create(world.uri, app(name, "", klass="StandaloneVM", image=Path(image)))
+
+
+async def clone(world: World, original: str, name: str) -> None:
+    await world.cloning.clone(find(world, original), name)
+
+
+async def remove(world: World, name: str) -> None:
+    await world.removal.remove(find(world, name))
+
+
+async def resize(world: World, name: str, volume: str, size: str) -> None:
+    await world.volumes.resize(find(world, name), volume, int(size))
+
+
+async def clear(world: World, name: str) -> None:
+    await world.volumes.clear(find(world, name), "private")
+
+
+async def start(world: World, name: str) -> None:
+    await world.lifecycle.start(find(world, name))
+
+
+async def settle(world: World, name: str) -> None:
+    await world.roots.settle(find(world, name))
+
+
+async def tidy(world: World, name: str) -> None:
+    await world.roots.tidy(find(world, name))
+
+
+async def rename(world: World, name: str, new: str) -> None:
+    await world.properties.rename(find(world, name), new)
+
+
+def find(world: World, name: str) -> DomainKey:
+    return next(d.key for d in world.store.domains.values() if d.name == name)
+
+
+async def main(uri: str, victim: int, number: int, operation: str, *arguments: str) -> None:
+    world = World(uri, watch=False)
+    await world.hosts.load(uri)
+    count = 0
+    honest = CallThreads.run
+
+    async def run(self: CallThreads, what: str, func, *args: object, **options: object) -> object:  # type: ignore[no-untyped-def]
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(victim or os.getpid(), signal.SIGKILL)
+        return await honest(self, what, func, *args, **options)
+
+    CallThreads.run = run  # type: ignore[method-assign]
+    try:
+        await globals()[operation](world, *arguments)
+    except QubesManagerError as error:
+        if not victim:
+            raise
+        print(error, file=sys.stderr)
+    print(count)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))

@@ -1,0 +1,254 @@
+"""Processes are killed before each step of each change: what is found then is the old state or the new one, whole."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
+from qubes_manager.core.volumes import Role, revisions
+from tests.integration.conftest import World, remove_all
+from tests.integration.monitor import quit_cleanly
+from tests.integration.templates import make_tiny_template, pool_files
+from tests.integration.test_templates import KEPT, app
+
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[2]
+MOST_CALLS = 60
+
+
+class Scene:
+    """A template and a domain from it, on a libvirtd that may be killed."""
+
+    def __init__(self, daemon: PrivateDaemon, guest: TinyGuest, folder: Path) -> None:
+        self.daemon = daemon
+        self._guest = guest
+        self._folder = folder
+
+    async def look(self) -> World:
+        """What a program that starts now sees, after it has put things in order."""
+        world = World(self.daemon.uri, watch=False)
+        await world.hosts.load(self.daemon.uri)
+        await world.recovery.recover_all(world.uri)
+        # The second look has nothing left to do.
+        assert await world.recovery.recover_all(world.uri) == []
+        await check_whole(world)
+        return world
+
+    async def reset(self) -> None:
+        world = await self.look()
+        await remove_all(world, KEPT)
+        await make_tiny_template(world, self._guest, self._folder)
+        await world.creation.create(world.uri, app("work"))
+        await world.hosts.close()
+
+    def run(self, victim: int, number: int, *operation: object) -> bool:
+        """Do an operation and kill the victim before its N-th call; returns whether it got through without."""
+        words = [sys.executable, "-m", "tests.integration.crash", self.daemon.uri, victim, number, *operation]
+        done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        if victim:
+            if self.daemon_died():
+                self.daemon.crash()
+                self.daemon.start()
+                return False
+        elif done.returncode == -signal.SIGKILL:
+            return False
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) < number
+        return True
+
+    def daemon_died(self) -> bool:
+        """Whether libvirtd has been killed; a killed child that nobody has waited for is a zombie."""
+        status = Path(f"/proc/{self.daemon.pid}/status")
+        return not status.exists() or "State:\tZ" in status.read_text()
+
+
+async def check_whole(world: World) -> None:
+    """Every volume that is recorded is there, every file in the pool is recorded, and nothing is half done."""
+    domains = [d for d in world.store.domains.values() if d.config]
+    records = [v for d in domains for v in d.config.volumes]
+    assert not [v for v in records if v.unfinished]
+    assert not [d.name for d in domains if d.config.job]
+    named = {v.name for v in records}
+    # The boot files of the demo guest belong to no single domain.
+    found = {name for name in await pool_files(world) if not name.startswith("tiny-guest-")}
+    running = {name for name in found if ".TRANSIENT-" in name}
+    assert found - running == named
+    for domain in domains:
+        if domain.klass is DomainClass.TEMPLATE:
+            assert domain.config.volume(Role.ROOT)
+
+
+@pytest.fixture
+async def scene(daemon: PrivateDaemon, tiny_guest: TinyGuest, shared_folder: Path) -> AsyncIterator[Scene]:
+    scene = Scene(daemon, tiny_guest, shared_folder)
+    await scene.reset()
+    yield scene
+    world = await scene.look()
+    await remove_all(world, KEPT)
+    await world.hosts.close()
+
+
+async def starts(world: World, name: str) -> None:
+    """The domain starts, as the next thing that a person does."""
+    key = world.named(name).key
+    await world.lifecycle.start(key)
+    assert world.store.domains[key].state is DomainState.RUNNING
+    await world.lifecycle.kill(key)
+    await check_whole(world)
+
+
+# The operation, and the domain that must be there and start when it got through.
+OPERATIONS: dict[str, tuple[tuple[object, ...], str]] = {
+    "create": (("create", "made"), "made"),
+    "clone": (("clone", "work", "copy"), "copy"),
+    "clone a template": (("clone", "tiny", "copy"), "copy"),
+    "clear": (("clear", "work"), "work"),
+    "resize": (("resize", "work", "private", 128 << 20), "work"),
+    "resize a template": (("resize", "tiny", "root", 64 << 20), "tiny"),
+    "rename": (("rename", "work", "job"), "job"),
+}
+
+
+@pytest.mark.parametrize("victim", ["manager", "libvirtd"])
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_a_change_is_whole_or_not_there(scene: Scene, name: str, victim: str) -> None:
+    operation, result = OPERATIONS[name]
+    for number in range(1, MOST_CALLS):
+        whom = scene.daemon.pid if victim == "libvirtd" else 0
+        through = await asyncio.to_thread(scene.run, whom, number, *operation)
+        world = await scene.look()
+        names = {d.name for d in world.store.domains.values()} - {"dom0", *KEPT}
+        assert names in ({"tiny", "work"}, {"tiny", "work", result}, {"tiny", result}), names
+        await starts(world, "work" if "work" in names else "job")
+        if through:
+            assert result in names
+            await starts(world, result)
+            await world.hosts.close()
+            return
+        if result not in ("work", "tiny") and result in names:
+            await remove_all(world, (*KEPT, "tiny", "work"))
+            if "work" not in names:
+                await world.creation.create(world.uri, app("work"))
+        await world.hosts.close()
+    pytest.fail("it never got through")
+
+
+@pytest.mark.parametrize("victim", ["manager", "libvirtd"])
+async def test_a_removal_is_whole_or_not_there(scene: Scene, victim: str) -> None:
+    for number in range(1, MOST_CALLS):
+        whom = scene.daemon.pid if victim == "libvirtd" else 0
+        through = await asyncio.to_thread(scene.run, whom, number, "remove", "work")
+        world = await scene.look()
+        if world.named("work"):
+            assert not through
+            await starts(world, "work")
+        else:
+            await world.creation.create(world.uri, app("work"))
+        await world.hosts.close()
+        if through:
+            return
+    pytest.fail("it never got through")
+
+
+@pytest.mark.parametrize("victim", ["manager", "libvirtd"])
+async def test_a_templates_run_begins_whole_or_not_at_all(scene: Scene, victim: str) -> None:
+    for number in range(1, MOST_CALLS):
+        whom = scene.daemon.pid if victim == "libvirtd" else 0
+        through = await asyncio.to_thread(scene.run, whom, number, "start", "tiny")
+        world = await scene.look()
+        tiny = world.named("tiny")
+        if tiny.state.is_active:
+            assert tiny.config.trial
+            await world.lifecycle.kill(tiny.key)
+        assert world.named("tiny").config.revision == 1
+        await check_whole(world)
+        await starts(world, "work")
+        await world.hosts.close()
+        if through:
+            return
+    pytest.fail("it never got through")
+
+
+@pytest.mark.parametrize("victim", ["manager", "libvirtd"])
+async def test_a_commit_is_whole_or_not_there(scene: Scene, victim: str) -> None:
+    for number in range(1, MOST_CALLS):
+        world = await scene.look()
+        tiny = world.named("tiny").key
+        before = world.named("tiny").config.revision
+        await world.lifecycle.start(tiny)
+        written = world.named("tiny").config.trial
+        await quit_cleanly(world, tiny)
+        await world.hosts.close()
+        whom = scene.daemon.pid if victim == "libvirtd" else 0
+        through = await asyncio.to_thread(scene.run, whom, number, "settle", "tiny")
+        world = await scene.look()
+        config = world.named("tiny").config
+        assert config.trial == 0
+        # Where libvirtd forgot how the run ended, the new revision is kept beside the old one.
+        assert config.revision in (before, written)
+        assert written in [v.revision for v in revisions(config.volumes)]
+        if victim == "manager" or through:
+            assert config.revision == written
+        await starts(world, "work")
+        await world.roots.tidy(tiny)
+        await check_whole(world)
+        await world.hosts.close()
+        if through:
+            return
+    pytest.fail("it never got through")
+
+
+@pytest.mark.parametrize("victim", ["manager", "libvirtd"])
+async def test_a_merge_is_whole_or_not_there(scene: Scene, victim: str) -> None:
+    for number in range(1, MOST_CALLS):
+        world = await scene.look()
+        tiny = world.named("tiny").key
+        while len([v for v in revisions(world.named("tiny").config.volumes) if v.backing]) < 2:
+            await world.lifecycle.start(tiny)
+            await quit_cleanly(world, tiny)
+            await world.roots.settle(tiny)
+        current = world.named("tiny").config.revision
+        await world.hosts.close()
+        whom = scene.daemon.pid if victim == "libvirtd" else 0
+        through = await asyncio.to_thread(scene.run, whom, number, "tidy", "tiny")
+        world = await scene.look()
+        assert world.named("tiny").config.revision == current
+        await starts(world, "work")
+        await world.hosts.close()
+        if through:
+            return
+    pytest.fail("it never got through")
+
+
+async def test_qemu_is_killed_while_a_template_runs(scene: Scene) -> None:
+    world = await scene.look()
+    tiny = world.named("tiny").key
+    await world.lifecycle.start(tiny)
+    os.kill(scene.daemon.qemu_pid("tiny"), signal.SIGKILL)
+    async with asyncio.timeout(20):
+        while world.store.domains[tiny].state.is_active:
+            await asyncio.sleep(0.1)
+            await world.hosts.refresh(tiny)
+    world = await scene.look()
+    config = world.named("tiny").config
+    assert (config.revision, config.trial, len(config.volumes)) == (1, 0, 3)
+    await starts(world, "tiny")
+    await world.hosts.close()
+
+
+async def test_twenty_domains_come_and_go_without_a_trace(scene: Scene) -> None:
+    world = await scene.look()
+    before = await pool_files(world)
+    for number in range(20):
+        key: DomainKey = await world.creation.create(world.uri, app(f"app{number}"))
+        await world.removal.remove(key)
+    assert await pool_files(world) == before
+    await world.hosts.close()
