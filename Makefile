@@ -28,8 +28,9 @@ format: $(VENV)/test.stamp ## put the code into its form
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/test.stamp ## print speed, memory and idle cost at 1,000 and 5,000 domains
-	$(PYTHON) bench/bench.py
+bench: $(VENV)/test.stamp ## print speed, memory, idle cost, and what templates cost
+	$(PYTHON) -m bench.bench
+	$(PYTHON) -m bench.templates
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
 	$(PYTEST) tests/e2e

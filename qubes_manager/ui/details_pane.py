@@ -19,6 +19,12 @@ def overview(domain: Domain, config: DomainConfig) -> list[Row]:
     label = domain.label.name if domain.label else "none"
     rows = [("State", domain.activity.value if domain.activity else domain.state.value), ("Label", label)]
     rows.append(("Class", domain.klass.value if domain.klass else ""))
+    if config.template:
+        update = " (has a newer system: restart to update)" if domain.outdated else ""
+        rows.append(("Template", f"{config.template}{update}"))
+    if config.revision:
+        trial = f"; revision {config.trial} is being written" if config.trial else ""
+        rows.append(("Revision", f"{config.revision}{trial}"))
     rows.append(("Connection", domain.key.connection))
     if not domain.is_host:
         rows += [("UUID", domain.key.uuid), ("Kept by libvirt", "yes" if domain.persistent else "no, transient")]
@@ -57,6 +63,8 @@ def _grouped(devices: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _disk(disk: Disk) -> str:
     notes = [disk.bus] + (["read-only"] if disk.read_only else []) + (["optical"] if disk.kind == "cdrom" else [])
+    notes += ["thrown away at its end"] if disk.transient else []
+    notes += ["encrypted"] if disk.encrypted else []
     return f"{disk.source or 'empty'} ({', '.join(filter(None, notes))})"
 
 

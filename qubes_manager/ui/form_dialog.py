@@ -42,6 +42,8 @@ class FormDialog(QDialog):
         buttons.addButton(self.ok, QDialogButtonBox.ButtonRole.AcceptRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
+        # While OK waits for good input, Return must not press Cancel in its stead.
+        buttons.button(QDialogButtonBox.StandardButton.Cancel).setAutoDefault(False)
         self.ok.setDefault(True)
         self._layout.addStretch(1)
         self._layout.addWidget(buttons)

@@ -15,6 +15,8 @@ import pytest
 from tests.screen import Screen
 
 COMMANDS = Path(sys.executable).parent
+# The set-up assistant opens by itself only the first time; most tests are about later times.
+NO_OFFER = "setup_offered: true\n"
 PICTURES = Path(__file__).parents[2] / "build/pictures"
 # pyatspi comes as a Debian package, for the system's own Python only.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -40,7 +42,12 @@ class Program:
     """A running manager on a virtual screen."""
 
     def __init__(
-        self, screen: Screen, folder: Path, *options: str, settings: str = "", environment: dict[str, str] | None = None
+        self,
+        screen: Screen,
+        folder: Path,
+        *options: str,
+        settings: str = NO_OFFER,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.screen = screen
         self.folder = folder
