@@ -37,7 +37,7 @@ screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
 	env -u DISPLAY -u WAYLAND_DISPLAY scripts/run
 	mkdir -p docs/pictures
 	convert build/manager.png -colors 128 docs/pictures/manager.png
-	for name in light dark logs devices settings confirm-kill empty; do \
+	for name in dark logs devices new-app assistant volumes; do \
 	  convert build/pictures/$$name.png -colors 128 docs/pictures/$$name.png; done
 
 clean: ## remove what was built; the guests in the cache stay

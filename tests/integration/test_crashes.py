@@ -185,7 +185,7 @@ async def test_a_commit_is_whole_or_not_there(scene: Scene, victim: str) -> None
         before = world.named("tiny").config.revision
         await world.lifecycle.start(tiny)
         written = world.named("tiny").config.trial
-        await quit_cleanly(world, tiny)
+        await quit_cleanly(world, scene.daemon, tiny)
         await world.hosts.close()
         whom = scene.daemon.pid if victim == "libvirtd" else 0
         through = await asyncio.to_thread(scene.run, whom, number, "settle", "tiny")
@@ -213,7 +213,7 @@ async def test_a_merge_is_whole_or_not_there(scene: Scene, victim: str) -> None:
         tiny = world.named("tiny").key
         while len([v for v in revisions(world.named("tiny").config.volumes) if v.backing]) < 2:
             await world.lifecycle.start(tiny)
-            await quit_cleanly(world, tiny)
+            await quit_cleanly(world, scene.daemon, tiny)
             await world.roots.settle(tiny)
         current = world.named("tiny").config.revision
         await world.hosts.close()

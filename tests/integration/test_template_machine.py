@@ -108,7 +108,7 @@ class Templates(RuleBasedStateMachine):
             self.do(self.world.lifecycle.kill(key))
             return
         written = self.world.store.domains[key].config.trial
-        self.do(quit_cleanly(self.world, key))
+        self.do(quit_cleanly(self.world, self.daemon, key))
         self.do(self.world.roots.settle(key))
         self.content[template][written] = value
         self.current[template] = written
