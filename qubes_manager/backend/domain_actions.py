@@ -127,13 +127,15 @@ class DomainActions:
     ) -> None:
         """Define a domain like this one under another UUID and name, with volumes of its own at *paths*."""
 
+        formats = {volume.role: volume.format for volume in volumes}
+
         def copy(domain: Handle) -> Handle:
             edited = DomainEdit(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
             edited.set_identity(uuid, name, console_log)
             for role in (Role.ROOT, Role.PRIVATE):
                 disk = edited.config.disk(role)
                 if disk and role in paths:
-                    edited.set_disk_source(disk.target, paths[role])
+                    edited.set_disk_source(disk.target, paths[role], formats[role])
             if Role.KERNEL in paths:
                 edited.set_boot_files(paths[Role.KERNEL], paths.get(Role.INITRD, ""))
             edit = edited.metadata()

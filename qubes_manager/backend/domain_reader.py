@@ -51,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """Bytes that a domain's disks take on the host, and their size as the guest sees it."""
+    """Bytes that a disk takes on the host, and its size as the guest sees it."""
 
     allocation: int
     capacity: int
@@ -222,18 +222,18 @@ def _samples_one_by_one(handles: list[Handle]) -> list[Sample]:
     return samples
 
 
-async def read_disk_use(connection: LibvirtConnection, uuid: str, targets: Sequence[str]) -> DiskUse:
-    """Return what the disks *targets* of a domain take on the host."""
+async def read_disk_use(connection: LibvirtConnection, uuid: str, targets: Sequence[str]) -> dict[str, DiskUse]:
+    """Return what each of the disks *targets* of a domain takes on the host."""
 
-    def read(handle: Handle) -> DiskUse:
-        allocation = capacity = 0
+    def read(handle: Handle) -> dict[str, DiskUse]:
+        found = {}
         for target in targets:
             try:
                 size, taken, _physical = handle.blockInfo(target)
             except libvirt.libvirtError:
                 continue
-            allocation, capacity = allocation + taken, capacity + size
-        return DiskUse(allocation, capacity)
+            found[target] = DiskUse(taken, size)
+        return found
 
     return await connection.on_domain(uuid, "read disk sizes", read)
 

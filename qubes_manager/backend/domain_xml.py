@@ -200,19 +200,14 @@ class DomainEdit:
                 return
         devices.insert(0, disk)
 
-    def set_disk_source(self, target: str, path: str) -> None:
+    def set_disk_source(self, target: str, path: str, image_format: str) -> None:
         """Let the disk *target* take its bytes from another file."""
         for disk in self._root.iterfind("devices/disk"):
-            found, source = disk.find("target"), disk.find("source")
+            found, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
             if found is not None and found.get("dev") == target and source is not None:
                 source.set("file", path)
-
-    def set_disk_format(self, target: str, image_format: str) -> None:
-        """Say what format the file of the disk *target* has."""
-        for disk in self._root.iterfind("devices/disk"):
-            found, driver = disk.find("target"), disk.find("driver")
-            if found is not None and found.get("dev") == target and driver is not None:
-                driver.set("type", image_format)
+                if driver is not None:
+                    driver.set("type", image_format)
 
     def set_boot_files(self, kernel: str, initrd: str) -> None:
         """Set what the domain boots from; without them it boots from its disks."""

@@ -20,12 +20,42 @@ _MAX_LIST = 4 << 20
 _MAGIC: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": lambda file: zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True),
+    b"\x28\xb5\x2f\xfd": lambda file: _ZstdFile(file),
 }
 _GNU_LINE = re.compile(r"([0-9a-fA-F]{64}|[0-9a-fA-F]{128})\s+[* ]?(\S.*)")
 _BSD_LINE = re.compile(r"SHA(?:256|512)\s*\((.+)\)\s*=\s*([0-9a-fA-F]{64}|[0-9a-fA-F]{128})")
 
 Progress = Callable[[int, int], None]
+
+
+class _ZstdFile:
+    """Reads a zstd file of one or more frames; raises EOFError when it is cut short, which stream_reader does not."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._inside = False
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, from about *size* packed ones; nothing at the end."""
+        while data := self._file.read(size // 8):
+            plain = b""
+            while data:
+                self._inside = True
+                plain += self._frame.decompress(data)
+                data = b""
+                if self._frame.eof:
+                    data = self._frame.unused_data
+                    self._inside = False
+                    self._frame = zstandard.ZstdDecompressor().decompressobj()
+            if plain:
+                return plain
+        if self._inside:
+            raise EOFError("it is cut short")
+        return b""
+
+    def close(self) -> None:
+        """The file belongs to the caller."""
 
 
 def is_compressed(path: Path) -> bool:

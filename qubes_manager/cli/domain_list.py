@@ -13,7 +13,7 @@ from qubes_manager.services.listing import COLUMNS, FORMATS, align, as_tree, cel
 from qubes_manager.services.property_table import find_property
 
 _YES = {"y", "yes"}
-_USAGE_FIELDS = {"DISK", "ROOT-CURR", "ROOT-MAX", "ROOT-USED", "ROOT-%", "IP"}
+_USAGE_FIELDS = {"DISK", "IP", *(f"{v}-{what}" for v in ("ROOT", "PRIV") for what in ("CURR", "MAX", "USED", "%"))}
 Test = Callable[[Domain], bool]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import FAILED, add_domains, new_parser
 from qubes_manager.core.domain import Domain
-from qubes_manager.services.removal import Removal, refuse_removal
+from qubes_manager.services.removal import Removal, in_removal_order, refuse_removal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def job(session: Session) -> int:
         domains = chosen(parser, options, session)
         for domain in domains:
-            refuse_removal(domain, session.store.of_host(domain.key.connection))
+            stay = [d for d in session.store.of_host(domain.key.connection) if d not in domains]
+            refuse_removal(domain, stay)
         removal = Removal(session.hosts, session.store)
         if not options.force and not await _agreed(removal, domains):
             return FAILED
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         async def act(domain: Domain) -> None:
             await removal.remove(domain.key)
 
-        return await for_each(domains, act, options.verbose)
+        return max([await for_each([domain], act, options.verbose) for domain in in_removal_order(domains)])
 
     return run(options, job, recover=True)
 

@@ -162,6 +162,8 @@ class Usage:
     memory: int = 0
     disk_allocation: int | None = None
     disk_capacity: int | None = None
+    private_allocation: int | None = None
+    private_capacity: int | None = None
     addresses: tuple[str, ...] = ()
 
     @property
@@ -215,4 +217,6 @@ class Domain:
     @property
     def memory(self) -> int:
         """Memory in KiB: what it has now when running, what it will have otherwise."""
-        return self.usage.memory or (self.config.memory if self.config else 0)
+        if self.usage.memory or self.config is None:
+            return self.usage.memory
+        return self.config.initial_memory or self.config.memory

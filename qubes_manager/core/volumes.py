@@ -6,6 +6,7 @@ from enum import Enum
 
 DEFAULT_KEEP = 2
 MAX_KEEP = 100
+FORMATS = {"qcow2": "qcow2"}
 
 
 class Role(Enum):
@@ -37,9 +38,17 @@ class OwnVolume:
     verified: str = ""
     unfinished: bool = False
 
+    @property
+    def format(self) -> str:
+        """The image format, which its name ends with (volume_name)."""
+        return FORMATS.get(self.name.rpartition(".")[2], "raw")
+
 
 def volume_name(domain: str, uuid: str, role: Role, ending: str, revision: int = 0) -> str:
-    """Return the name of a new volume: readable, and free whatever domains were called before."""
+    """Return the name of a new volume: readable, and free whatever domains were called before.
+
+    *ending* is ``qcow2`` for an image of that format; everything else is raw.
+    """
     number = f"@{revision}" if revision else ""
     return f"{domain}.{uuid[:8]}.{role.value}{number}.{ending}"
 

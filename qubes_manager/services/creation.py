@@ -112,7 +112,7 @@ class Creation:
         progress("Creating the domain", 0, 0)
         draft = await self._draft(uri, request, template, paths.get(Role.KERNEL, ""))
         if request.klass is DomainClass.APP:
-            return await self._app(uri, request, draft, paths)
+            return await self._app(uri, request, draft, paths, current.format)
         name = volume_name(request.name, draft.uuid, Role.ROOT, "qcow2")
         record = OwnVolume(Role.ROOT, request.pool or current.pool, name, backing=current.name)
         if record.pool != current.pool:
@@ -128,7 +128,9 @@ class Creation:
 
         return await make_domain(self._hosts, uri, draft, [plan_empty(connection, record, 0)], finish)
 
-    async def _app(self, uri: str, request: CreationRequest, draft: NewDomain, paths: dict[Role, str]) -> DomainKey:
+    async def _app(
+        self, uri: str, request: CreationRequest, draft: NewDomain, paths: dict[Role, str], image_format: str
+    ) -> DomainKey:
         connection = self._hosts.connection(uri)
         pool = request.private_pool or request.pool or storage.POOL
         record = OwnVolume(Role.PRIVATE, pool, volume_name(request.name, draft.uuid, Role.PRIVATE, "qcow2"))
@@ -136,7 +138,7 @@ class Creation:
 
         async def finish(made: Made) -> NewDomain:
             disks = (
-                DiskSpec(paths[Role.ROOT], transient=True),
+                DiskSpec(paths[Role.ROOT], image_format, transient=True),
                 DiskSpec(made[Role.PRIVATE].path, serial=Role.PRIVATE.value, secret=secret),
             )
             return replace(draft, disks=disks, kernel=paths.get(Role.KERNEL, ""), initrd=paths.get(Role.INITRD, ""))

@@ -142,7 +142,7 @@ class DomainVolumes:
             put(replace(larger, unfinished=False))(document)
             document.metadata().set_number("revision", number)
             if disk := document.config.disk(Role.ROOT):
-                document.set_disk_source(disk.target, volume.path)
+                document.set_disk_source(disk.target, volume.path, larger.format)
 
         await actions.edit_config(edit)
 
@@ -214,8 +214,7 @@ class DomainVolumes:
                 def swap(document: "DomainEdit") -> None:
                     put(replace(new, unfinished=False), replace(old, unfinished=True))(document)
                     if disk := document.config.disk(old.role):
-                        document.set_disk_source(disk.target, made.path)
-                        document.set_disk_format(disk.target, "qcow2")
+                        document.set_disk_source(disk.target, made.path, new.format)
 
                 await actions.edit_config(swap)
                 await storage.delete_volume(connection, old.pool, old.name)

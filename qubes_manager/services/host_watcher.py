@@ -10,7 +10,7 @@ from dataclasses import replace
 from qubes_manager.backend.connection import LibvirtConnection
 from qubes_manager.backend.domain_reader import list_domains, read_configs, read_domains, read_flags
 from qubes_manager.backend.host_row import read_host_row
-from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, Usage
+from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import CONFIG_EVENTS, DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
 from qubes_manager.services.read_order import ReadOrder
@@ -139,7 +139,7 @@ class HostWatcher:
                 return None
         usage = old.usage
         if not fresh.state.is_active:
-            usage = Usage(disk_allocation=usage.disk_allocation, disk_capacity=usage.disk_capacity)
+            usage = replace(usage, cpu_history=(), memory=0, addresses=())
         active = fresh.state.is_active
         kept = {"agent": old.agent if active else None, "outdated": old.outdated and active}
         return replace(fresh, config=old.config, usage=usage, activity=old.activity, **kept)  # type: ignore[arg-type]

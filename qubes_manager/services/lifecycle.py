@@ -48,7 +48,10 @@ class Lifecycle:
         self.roots = roots or TemplateRoots(hosts, store)
 
     async def start(self, key: DomainKey, passphrase: str = "") -> None:
-        """Start a halted domain, or let a paused one go on; raises PassphraseNeeded, Refused, HostCallFailed."""
+        """Start a halted domain, or let a paused one go on; one that runs by now is left alone.
+
+        Raises PassphraseNeeded, Refused, HostCallFailed.
+        """
         # Another program may be starting it just now, in which it is paused for a moment.
         await self._hosts.refresh(key)
         domain = self._store.require(key)
@@ -56,6 +59,8 @@ class Lifecycle:
         if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
             await actions.resume()
             await self._hosts.refresh(key)
+            return
+        if domain.state.is_active:
             return
         with self._store.activity(key, Activity.STARTING):
             await self._start(key, passphrase)

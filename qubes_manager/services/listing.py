@@ -32,6 +32,14 @@ def _percent(part: int | None, whole: int | None) -> str:
     return f"{100 * part / whole:.0f}%" if part is not None and whole else ""
 
 
+def _root(domain: Domain) -> tuple[int | None, int | None]:
+    """What all disks but the private one take, and have."""
+    usage = domain.usage
+    if usage.disk_allocation is None or usage.disk_capacity is None:
+        return None, None
+    return usage.disk_allocation - (usage.private_allocation or 0), usage.disk_capacity - (usage.private_capacity or 0)
+
+
 COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
@@ -56,14 +64,14 @@ COLUMNS: dict[str, Column] = {
         Column("VIRT_MODE", "kvm, or qemu for software emulation", lambda d, c: c.virt_type),
         Column("AUTOSTART", "starts with the host", lambda d, c: "" if d.is_host else str(d.autostart)),
         Column("DISK", "MiB that its disks take", lambda d, c: _mib(d.usage.disk_allocation)),
-        Column("ROOT-CURR", "MiB that its disks take", lambda d, c: _mib(d.usage.disk_allocation)),
-        Column("ROOT-MAX", "MiB that its disks have", lambda d, c: _mib(d.usage.disk_capacity)),
-        Column("ROOT-USED", "MiB that its disks take", lambda d, c: _mib(d.usage.disk_allocation)),
-        Column("ROOT-%", "used of all", lambda d, c: _percent(d.usage.disk_allocation, d.usage.disk_capacity)),
-        Column("PRIV-CURR", "MiB of private data, where it is a volume of its own", lambda d, c: ""),
-        Column("PRIV-MAX", "most MiB of private data", lambda d, c: ""),
-        Column("PRIV-USED", "MiB of private data in use", lambda d, c: ""),
-        Column("PRIV-%", "used of all private data", lambda d, c: ""),
+        Column("ROOT-CURR", "MiB that its system takes", lambda d, c: _mib(_root(d)[0])),
+        Column("ROOT-MAX", "MiB that its system has", lambda d, c: _mib(_root(d)[1])),
+        Column("ROOT-USED", "MiB that its system takes", lambda d, c: _mib(_root(d)[0])),
+        Column("ROOT-%", "used of all", lambda d, c: _percent(*_root(d))),
+        Column("PRIV-CURR", "MiB that its private data take", lambda d, c: _mib(d.usage.private_allocation)),
+        Column("PRIV-MAX", "MiB that its private data may take", lambda d, c: _mib(d.usage.private_capacity)),
+        Column("PRIV-USED", "MiB that its private data take", lambda d, c: _mib(d.usage.private_allocation)),
+        Column("PRIV-%", "used of all", lambda d, c: _percent(d.usage.private_allocation, d.usage.private_capacity)),
         Column("TAGS", "its tags", lambda d, c: ",".join(sorted(c.tags))),
         Column("CONNECTION", "the libvirt that has it", lambda d, c: d.key.connection),
     )

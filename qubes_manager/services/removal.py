@@ -1,6 +1,6 @@
 """Taking domains away with all that is theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qubes_manager.backend import storage
 from qubes_manager.backend.domain_lock import domain_lock
@@ -87,8 +87,16 @@ def refuse_removal(domain: Domain, others: Sequence[Domain]) -> None:
         raise Refused("dom0 is this machine; it cannot be removed")
     if domain.state.is_active:
         raise Refused(f"“{domain.name}” is running: shut it down first")
+    for role, names in _users(domain, others).items():
+        if names:
+            words = role.replace("_", " ")
+            raise Refused(f"“{domain.name}” is the {words} of {', '.join(names)}: give them another one first")
+
+
+def _users(domain: Domain, others: Sequence[Domain]) -> dict[str, list[str]]:
+    """The names of those of *others* that need *domain*, by what it is to them."""
     uuid = domain.key.uuid
-    users = {
+    return {
         role: sorted(
             other.name
             for other in others
@@ -97,10 +105,17 @@ def refuse_removal(domain: Domain, others: Sequence[Domain]) -> None:
         )
         for role in ("template", "netvm", "default_dispvm")
     }
-    for role, names in users.items():
-        if names:
-            words = role.replace("_", " ")
-            raise Refused(f"“{domain.name}” is the {words} of {', '.join(names)}: give them another one first")
+
+
+def in_removal_order(domains: Iterable[Domain]) -> list[Domain]:
+    """The domains in an order in which all can be removed: those that need others first."""
+    left, ordered = list(domains), []
+    while left:
+        free = [d for d in left if not any(_users(d, [o for o in left if o is not d]).values())]
+        # Domains that need each other: the first will be refused, by name.
+        ordered += free or left
+        left = [d for d in left if d not in ordered]
+    return ordered
 
 
 def netvm_users(domain: Domain, others: Sequence[Domain]) -> list[str]:

@@ -132,7 +132,7 @@ class TemplateRoots:
         def edit(document: "DomainEdit") -> None:
             disk = document.config.disk(Role.ROOT)
             if disk:
-                document.set_disk_source(disk.target, paths[Role.ROOT])
+                document.set_disk_source(disk.target, paths[Role.ROOT], wanted[0].format)
             document.set_boot_files(paths.get(Role.KERNEL, ""), paths.get(Role.INITRD, ""))
             document.metadata().set_text("template", template.name, uuid=template.key.uuid)
 
@@ -156,7 +156,7 @@ class TemplateRoots:
             put(replace(trial, unfinished=False))(document)
             document.metadata().set_number("trial", number)
             if disk := document.config.disk(Role.ROOT):
-                document.set_disk_source(disk.target, volume.path)
+                document.set_disk_source(disk.target, volume.path, trial.format)
 
         await actions.edit_config(edit)
 
@@ -181,8 +181,8 @@ class TemplateRoots:
             put(*records)(document)
             document.metadata().set_number("trial", 0)
             disk = document.config.disk(Role.ROOT)
-            if disk and paths:
-                document.set_disk_source(disk.target, paths[Role.ROOT])
+            if disk and current:
+                document.set_disk_source(disk.target, paths[Role.ROOT], current.format)
 
         await actions_on(self._hosts, domain).edit_config(edit)
 
@@ -246,7 +246,7 @@ class TemplateRoots:
             def edit(document: "DomainEdit") -> None:
                 document.metadata().set_number("revision", chosen.revision)
                 if disk := document.config.disk(Role.ROOT):
-                    document.set_disk_source(disk.target, paths[Role.ROOT])
+                    document.set_disk_source(disk.target, paths[Role.ROOT], chosen.format)
 
             await actions_on(self._hosts, domain).edit_config(edit)
             await self._hosts.refresh(key)
@@ -281,7 +281,7 @@ class TemplateRoots:
             put(replace(whole, unfinished=False), replace(current, role=Role.BASE))(document)
             disk = document.config.disk(Role.ROOT)
             if disk and image_name(disk.source) == current.name:
-                document.set_disk_source(disk.target, volume.path)
+                document.set_disk_source(disk.target, volume.path, whole.format)
 
         async with domain_lock(domain.key.uuid, domain.name):
             await actions.edit_config(swap)

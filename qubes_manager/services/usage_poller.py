@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from qubes_manager.backend.domain_reader import Sample, read_addresses, read_disk_use, read_samples
+from qubes_manager.backend.domain_reader import DiskUse, Sample, read_addresses, read_disk_use, read_samples
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.volumes import Role
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
 
@@ -106,14 +107,22 @@ class UsagePoller:
 async def read_slow_figures(hosts: Hosts, store: DomainStore, domain: Domain, *, addresses: bool) -> None:
     """Read a domain's disk sizes, and its addresses when asked and when it runs, into the store."""
     connection, uuid = hosts.connection(domain.key.connection), domain.key.uuid
-    targets = [disk.target for disk in domain.config.disks if disk.source] if domain.config else []
-    use = await read_disk_use(connection, uuid, targets) if targets else None
+    disks = [disk for disk in domain.config.disks if disk.source] if domain.config else []
+    private = [disk.target for disk in disks if disk.serial == Role.PRIVATE.value]
+    use = await read_disk_use(connection, uuid, [disk.target for disk in disks]) if disks else {}
     found = await read_addresses(connection, uuid) if addresses and domain.state.is_active else ()
     if newest := store.get(domain.key):
         usage = replace(
             newest.usage,
             addresses=found,
-            disk_allocation=use.allocation if use else None,
-            disk_capacity=use.capacity if use else None,
+            disk_allocation=_total(use, use, "allocation"),
+            disk_capacity=_total(use, use, "capacity"),
+            private_allocation=_total(use, private, "allocation"),
+            private_capacity=_total(use, private, "capacity"),
         )
         store.put([replace(newest, usage=usage)])
+
+
+def _total(use: Mapping[str, DiskUse], targets: Iterable[str], figure: str) -> int | None:
+    found = [getattr(use[target], figure) for target in targets if target in use]
+    return sum(found) if found else None

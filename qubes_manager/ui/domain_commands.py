@@ -10,6 +10,7 @@ from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.services.lifecycle import PassphraseNeeded, ShutdownTimedOut
 from qubes_manager.services.networks import network_choices
+from qubes_manager.services.removal import in_removal_order
 from qubes_manager.ui.confirm import Confirmation, finished
 from qubes_manager.ui.devices_dialog import DevicesDialog
 from qubes_manager.ui.jobs import Jobs
@@ -52,7 +53,7 @@ class DomainCommands:
             "shutdown": lambda domains: self._each(domains, self._shutdown),
             "restart": lambda domains: self._each(domains, self._restart),
             "kill": lambda domains: self._each(domains, services.lifecycle.kill),
-            "delete": lambda domains: self._each(domains, services.removal.remove),
+            "delete": self._delete,
             "clone": lambda domains: self._clone(domains[0]),
             "volumes": lambda domains: self._show_volumes(domains[0]),
             "to-template": lambda domains: self._each(domains, services.promotion.to_template),
@@ -161,6 +162,10 @@ class DomainCommands:
             self._tasks.spawn,
         )
         await finished(dialog)
+
+    async def _delete(self, domains: Sequence[Domain]) -> None:
+        for domain in in_removal_order(domains):
+            await self._each([domain], self._services.removal.remove)
 
     async def _shutdown(self, key: DomainKey) -> None:
         await self._services.lifecycle.shutdown(key, SHUTDOWN_PATIENCE)

@@ -12,7 +12,7 @@ import pytest
 
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.backend.tiny_guest import TinyGuest
-from qubes_manager.core.domain import Domain, DomainClass, DomainKey
+from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.services.block_devices import BlockDevices
 from qubes_manager.services.cloning import Cloning
@@ -24,7 +24,7 @@ from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.properties import Properties
 from qubes_manager.services.recovery import Recovery
-from qubes_manager.services.removal import Removal
+from qubes_manager.services.removal import Removal, in_removal_order
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.template_build import TemplateBuild
 from tests.conftest import CACHE
@@ -139,12 +139,15 @@ def debian(daemon: PrivateDaemon) -> Iterator[DomainKey]:
 
 async def remove_all(world: World, kept: Iterable[str] = ()) -> None:
     """Kill and remove all domains but those *kept*, the ones that stand on others first."""
-    for klass in (DomainClass.APP, DomainClass.STANDALONE, DomainClass.TEMPLATE):
-        for domain in list(world.store.domains.values()):
-            if domain.klass is klass and domain.name not in kept:
-                if world.store.domains[domain.key].state.is_active:
-                    await world.lifecycle.kill(domain.key)
-                await world.removal.remove(domain.key)
+    going = [d for d in world.store.domains.values() if not d.is_host and d.name not in kept]
+    for domain in in_removal_order(going):
+        await world.hosts.refresh(domain.key)
+        now = world.store.get(domain.key)
+        if now is None:
+            continue
+        if now.state.is_active:
+            await world.lifecycle.kill(domain.key)
+        await world.removal.remove(domain.key)
 
 
 def remove_domain(uri: str, name: str) -> None:

@@ -12,6 +12,8 @@ printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >/etc/h
 systemctl --quiet enable systemd-networkd systemd-resolved qubes-manager-private qubes-manager-gui
 # Nothing here waits for the network, and a machine without one must not take two minutes to start.
 systemctl --quiet mask systemd-networkd-wait-online.service
+# A domain's system is thrown away, and a template is updated when its user says so: neither looks after itself.
+systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service dpkg-db-backup.timer
 ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 # Every domain gets an identity of its own at each start.
 : >/etc/machine-id
