@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,9 +14,12 @@ _PAUSE = 0.05
 
 
 def _folder() -> Path:
-    """A folder of the user's that no other user can write to; gone at the next boot."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "qubes-manager" if base else Path(tempfile.gettempdir()) / f"qubes-manager-{os.getuid()}"
+    """A folder of the user's that no other user can write to; gone at the next boot.
+
+    The same for all programs of the user, so the environment has no say (a cron job has no XDG_RUNTIME_DIR).
+    """
+    runtime = Path(f"/run/user/{os.getuid()}")
+    folder = runtime / "qubes-manager" if runtime.is_dir() else Path(f"/tmp/qubes-manager-{os.getuid()}")  # noqa: S108
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise Refused(f"the folder {folder} belongs to another user: remove it")

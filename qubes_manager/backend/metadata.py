@@ -1,10 +1,10 @@
 """Our element under a domain's <metadata>: reading and editing it. What we do not know in it survives."""
 
-import platform
 from collections.abc import Callable, Iterable, Mapping
 
 from lxml import etree
 
+from qubes_manager.backend.owner import owner
 from qubes_manager.core.domain import DomainClass, DomainConfig, Job
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
@@ -38,7 +38,7 @@ def read_from(element: etree._Element | None) -> dict[str, object]:
     texts: dict[str, str] = {}
     uuids: dict[str, str] = {}
     tags, features, volumes = [], [], []
-    job_host = ""
+    job_by = ""
     for child in ours:
         text = (child.text or "").strip()
         if child.tag == _TAG:
@@ -52,7 +52,7 @@ def read_from(element: etree._Element | None) -> dict[str, object]:
             name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
             texts[name] = text
             uuids[name] = child.get("uuid", "")
-            job_host = child.get("host", "") or job_host
+            job_by = child.get("by", "") or job_by
     return {
         "klass": _CLASSES.get(texts.get("class", ""), DomainClass.STANDALONE),
         "label": LABELS.get(texts.get("label", "")),
@@ -67,7 +67,7 @@ def read_from(element: etree._Element | None) -> dict[str, object]:
         "trial": _number(texts.get("trial", ""), 0),
         "keep_revisions": _number(texts.get("keep_revisions", ""), DEFAULT_KEEP),
         "job": _JOBS.get(texts.get("job", "")),
-        "job_host": job_host,
+        "job_by": job_by,
         "tags": frozenset(filter(None, tags)),
         "features": tuple(sorted(features)),
         "volumes": tuple(volumes),
@@ -96,7 +96,8 @@ def _read_volume(element: etree._Element, name: str) -> OwnVolume | None:
         backing=element.get("backing", ""),
         digest=element.get("sha256", ""),
         verified=element.get("verified", ""),
-        unfinished=element.get("unfinished") == "yes",
+        unfinished=bool(element.get("unfinished")),
+        maker=element.get("unfinished", ""),
     )
 
 
@@ -106,7 +107,7 @@ def _volume_attributes(volume: OwnVolume) -> dict[str, str]:
         "backing": volume.backing,
         "sha256": volume.digest,
         "verified": volume.verified,
-        "unfinished": "yes" if volume.unfinished else "",
+        "unfinished": (volume.maker or owner()) if volume.unfinished else "",
     }
     return {"role": volume.role.value, "pool": volume.pool, **{k: v for k, v in optional.items() if v}}
 
@@ -155,7 +156,7 @@ class MetadataEdit:
 
     def set_job(self, job: Job | None) -> None:
         """Record a change that is begun, or that it has ended."""
-        self.set_text("job", job.value if job else None, host=platform.node())
+        self.set_text("job", job.value if job else None, by=owner())
 
     def adopt(self) -> None:
         """Give a class to a domain that this program did not make."""

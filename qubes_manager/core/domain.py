@@ -116,7 +116,7 @@ class DomainConfig:
     trial: int = 0
     keep_revisions: int = DEFAULT_KEEP
     job: Job | None = None
-    job_host: str = ""
+    job_by: str = ""
     tags: frozenset[str] = frozenset()
     features: tuple[tuple[str, str], ...] = ()
     volumes: tuple[OwnVolume, ...] = ()

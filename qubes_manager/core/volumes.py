@@ -26,7 +26,7 @@ class OwnVolume:
 
     *revision* counts a template's roots. *backing* names the volume below it. *digest* is the SHA-256 of the bytes
     as they were stored, for a volume that nobody writes to; *verified* the checksum that the user had for its source
-    (``sha256:…``). *unfinished* stands from before the volume is made until it is whole.
+    (``sha256:…``). *unfinished* stands from before the volume is made until it is whole; *maker* is who makes it.
     """
 
     role: Role
@@ -37,6 +37,7 @@ class OwnVolume:
     digest: str = ""
     verified: str = ""
     unfinished: bool = False
+    maker: str = ""
 
     @property
     def format(self) -> str:

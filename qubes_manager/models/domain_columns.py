@@ -69,7 +69,7 @@ def _backup(domain: Domain, config: DomainConfig) -> str:
 
 
 COLUMNS: tuple[DomainColumn, ...] = (
-    DomainColumn("state", "State", _state, 130, sort=lambda d, c: (_STATE_ORDER[d.state],), about="power state"),
+    DomainColumn("state", "State", _state, 150, sort=lambda d, c: (_STATE_ORDER[d.state],), about="power state"),
     DomainColumn(
         "name",
         "Name",

@@ -110,7 +110,10 @@ class DomainVolumes:
                 has = format_size(sizes.capacity)
                 raise BadInput("size", format_size(size), f"“{domain.name}:{name}” has {has}; volumes never shrink")
             if record.revision and not domain.state.is_active:
-                await self._resize_template(domain, record, size)
+                # A larger revision above the current one, which domains may be running from.
+                await self._roots.add_revision(
+                    domain, size, lambda document, number: document.metadata().set_number("revision", number)
+                )
             elif domain.state.is_active:
                 await self._resize_live(domain, NAMED[name], size)
             else:
@@ -127,24 +130,6 @@ class DomainVolumes:
         # Without an agent the guest makes use of the room at its next start.
         with contextlib.suppress(QubesManagerError):
             await self._commands.run(domain.key, _GROW[role], user="root", startup_timeout=2)
-
-    async def _resize_template(self, domain: Domain, record: OwnVolume, size: int) -> None:
-        """Make a larger revision above the current one, which domains may be running from."""
-        connection, actions = self._hosts.connection(domain.key.connection), actions_on(self._hosts, domain)
-        config = domain.config or DomainConfig()
-        number = 1 + max(v.revision for v in config.volumes)
-        new_name = volume_name(domain.name, domain.key.uuid, Role.ROOT, "qcow2", number)
-        larger = OwnVolume(Role.ROOT, record.pool, new_name, number, backing=record.name, unfinished=True)
-        await actions.edit_config(put(larger))
-        volume = await storage.create_volume(connection, new_name, size, pool=record.pool, backing=record.name)
-
-        def edit(document: "DomainEdit") -> None:
-            put(replace(larger, unfinished=False))(document)
-            document.metadata().set_number("revision", number)
-            if disk := document.config.disk(Role.ROOT):
-                document.set_disk_source(disk.target, volume.path, larger.format)
-
-        await actions.edit_config(edit)
 
     async def keep(self, key: DomainKey, count: int) -> None:
         """Set how many revisions of its root a template keeps."""

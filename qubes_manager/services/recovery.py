@@ -2,10 +2,10 @@
 
 import contextlib
 import logging
-import platform
 
 from qubes_manager.backend import storage
 from qubes_manager.backend.domain_lock import domain_lock
+from qubes_manager.backend.owner import owner
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.services.domain_access import actions_on
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 def needs_recovery(domain: Domain) -> bool:
-    """Whether something was begun on this domain, by this machine, and is not finished."""
+    """Whether something was begun on this domain, by this user of this machine, and is not finished."""
     config = domain.config
     if config is None or domain.stale or domain.state.is_active:
         return False
     if config.job:
-        return config.job_host in ("", platform.node())
-    return any(volume.unfinished for volume in config.volumes)
+        return config.job_by in ("", owner())
+    return any(volume.unfinished and volume.maker == owner() for volume in config.volumes)
 
 
 class Recovery:

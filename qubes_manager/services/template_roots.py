@@ -141,22 +141,29 @@ class TemplateRoots:
     # A template's run.
 
     async def _begin_trial(self, domain: Domain) -> None:
+        await self.add_revision(domain, 0, lambda document, number: document.metadata().set_number("trial", number))
+
+    async def add_revision(self, domain: Domain, size: int, put_in_use: "Callable[[DomainEdit, int], None]") -> None:
+        """Put a new revision above a template's current root and let the template's disk be it.
+
+        *size* is in bytes, 0 for that of the current root. *put_in_use* records the revision's number as what it is.
+        """
         config = domain.config or DomainConfig()
         current = config.volume(Role.ROOT)
         if current is None:
             raise Refused(f"“{domain.name}” has no root that is whole")
         number = 1 + max(v.revision for v in config.volumes)
         name = volume_name(domain.name, domain.key.uuid, Role.ROOT, "qcow2", number)
-        trial = OwnVolume(Role.ROOT, current.pool, name, number, backing=current.name, unfinished=True)
+        new = OwnVolume(Role.ROOT, current.pool, name, number, backing=current.name, unfinished=True)
         actions, connection = actions_on(self._hosts, domain), self._hosts.connection(domain.key.connection)
-        await actions.edit_config(put(trial))
-        volume = await storage.create_volume(connection, name, 0, pool=trial.pool, backing=current.name)
+        await actions.edit_config(put(new))
+        volume = await storage.create_volume(connection, name, size, pool=new.pool, backing=current.name)
 
         def edit(document: "DomainEdit") -> None:
-            put(replace(trial, unfinished=False))(document)
-            document.metadata().set_number("trial", number)
+            put(replace(new, unfinished=False))(document)
+            put_in_use(document, number)
             if disk := document.config.disk(Role.ROOT):
-                document.set_disk_source(disk.target, volume.path, trial.format)
+                document.set_disk_source(disk.target, volume.path, new.format)
 
         await actions.edit_config(edit)
 

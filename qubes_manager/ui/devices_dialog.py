@@ -1,15 +1,12 @@
 """Block devices: what there is, who has it; attaching and detaching by hand."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QComboBox,
-    QDialog,
     QDialogButtonBox,
     QFileDialog,
     QHBoxLayout,
@@ -23,20 +20,19 @@ from PySide6.QtWidgets import (
 
 from qubes_manager.core.devices import BUSES, BlockDevice, DiskRequest
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import HostEvent, HostEventKind
 from qubes_manager.core.text import one_line
 from qubes_manager.services.block_devices import BlockDevices, OfferedDevice
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
+from qubes_manager.ui.hint_dialog import HintDialog, Spawn
 from qubes_manager.ui.icons import icon, label_icon
 
 _OFFERED = Qt.ItemDataRole.UserRole
 _HEADS = ("Device", "Description", "Serial", "Used by")
-Spawn = Callable[[Coroutine[Any, Any, Any]], object]
 
 
-class DevicesDialog(QDialog):
+class DevicesDialog(HintDialog):
     """Lists a host's block devices. Nothing is attached but by the button."""
 
     def __init__(
@@ -48,8 +44,8 @@ class DevicesDialog(QDialog):
         uri: str,
         chosen: Domain | None,
     ) -> None:
-        super().__init__(parent)
-        self._hosts, self._store, self._spawn, self._uri = hosts, store, spawn, uri
+        super().__init__(parent, spawn)
+        self._hosts, self._store, self._uri = hosts, store, uri
         self._devices = BlockDevices(hosts, store)
         self._images: list[str] = []
         self.setWindowTitle(f"Block devices of {chosen.name}" if chosen else "Block devices")
@@ -61,9 +57,7 @@ class DevicesDialog(QDialog):
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.tree.setAccessibleName("Block devices and images")
         self.tree.itemSelectionChanged.connect(self._update_buttons)
-        self.hint = QLabel("Looking for block devices…")
-        self.hint.setTextFormat(Qt.TextFormat.PlainText)
-        self.hint.setWordWrap(True)
+        self.hint.setText("Looking for block devices…")
         layout = QVBoxLayout(self)
         layout.addWidget(self.tree, 1)
         layout.addWidget(self.hint)
@@ -90,7 +84,7 @@ class DevicesDialog(QDialog):
         self.read_only = QCheckBox("Read-only")
         self.persistent = QCheckBox("Keep for later starts")
         self.attach_button = QPushButton(icon("devices"), "Attach")
-        self.attach_button.clicked.connect(lambda: self._start(self._attach()))
+        self.attach_button.clicked.connect(lambda: self.start(self._attach()))
         row = QHBoxLayout()
         for title, field in (("Domain:", self.domain), ("as", self.bus)):
             row.addWidget(QLabel(title))
@@ -103,15 +97,15 @@ class DevicesDialog(QDialog):
 
     def _bottom(self) -> QHBoxLayout:
         self.detach_button = QPushButton("Detach")
-        self.detach_button.clicked.connect(lambda: self._start(self._detach()))
+        self.detach_button.clicked.connect(lambda: self.start(self._detach()))
         image = QPushButton("Add an image file…")
         image.clicked.connect(self._choose_image)
         refresh = QPushButton(icon("refresh"), "Refresh")
-        refresh.clicked.connect(lambda: self._start(self.reload()))
+        refresh.clicked.connect(lambda: self.start(self.reload()))
         self.insert_button = QPushButton("Insert into CD drive")
-        self.insert_button.clicked.connect(lambda: self._start(self._insert()))
+        self.insert_button.clicked.connect(lambda: self.start(self._insert()))
         self.eject_button = QPushButton("Eject CD drive")
-        self.eject_button.clicked.connect(lambda: self._start(self._eject()))
+        self.eject_button.clicked.connect(lambda: self.start(self._eject()))
         closing = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         closing.rejected.connect(self.reject)
         row = QHBoxLayout()
@@ -122,18 +116,6 @@ class DevicesDialog(QDialog):
         row.addWidget(self.detach_button)
         row.addWidget(closing)
         return row
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work*; what goes wrong is said here, where the user looks."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except QubesManagerError as error:
-                self.hint.setText(f"⚠ {error}")
-                self.hint.setToolTip(error.details)
-
-        self._spawn(guarded())
 
     # What is there.
 
@@ -166,11 +148,11 @@ class DevicesDialog(QDialog):
     async def _follow(self) -> None:
         """Read the devices at every event of the host's node devices, until the dialog is closed."""
         with self._hosts.connection(self._uri).listen() as events:
-            self._start(self.reload())
+            self.start(self.reload())
             while True:
                 event = await events.get()
                 if isinstance(event, HostEvent) and event.kind is HostEventKind.NODE_DEVICES:
-                    self._start(self.reload())
+                    self.start(self.reload())
 
     def _chosen(self) -> OfferedDevice | None:
         items = self.tree.selectedItems()
@@ -205,7 +187,7 @@ class DevicesDialog(QDialog):
     def add_image(self, path: str) -> None:
         """Offer an image file beside the devices."""
         self._images.append(path)
-        self._start(self._reload_and_choose(path))
+        self.start(self._reload_and_choose(path))
 
     async def _reload_and_choose(self, path: str) -> None:
         await self.reload()

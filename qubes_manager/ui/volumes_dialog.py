@@ -1,8 +1,7 @@
 """The volumes of a domain: how large, how full, from where; and the revisions of a template."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
@@ -27,15 +26,15 @@ from qubes_manager.core.volumes import MAX_KEEP, Role
 from qubes_manager.services.domain_volumes import DomainVolumes, VolumeInfo
 from qubes_manager.services.template_roots import TemplateRoots
 from qubes_manager.ui.confirm import finished
+from qubes_manager.ui.hint_dialog import HintDialog, Spawn
 from qubes_manager.ui.jobs import Jobs
 from qubes_manager.ui.name_dialog import SizeDialog
 
 _HEADS = ("Volume", "Size", "Takes", "From", "Checksum")
 _INFO = Qt.ItemDataRole.UserRole
-Spawn = Callable[[Coroutine[Any, Any, Any]], object]
 
 
-class VolumesDialog(QDialog):
+class VolumesDialog(HintDialog):
     """Shows and changes the volumes of one domain."""
 
     def __init__(
@@ -48,8 +47,8 @@ class VolumesDialog(QDialog):
         jobs: Jobs,
         spawn: Spawn,
     ) -> None:
-        super().__init__(parent)
-        self._latest, self._volumes, self._roots, self._jobs, self._spawn = latest, volumes, roots, jobs, spawn
+        super().__init__(parent, spawn)
+        self._latest, self._volumes, self._roots, self._jobs = latest, volumes, roots, jobs
         self._name = domain.name
         self.setWindowTitle(f"Volumes of {domain.name}")
         self.resize(720, 340)
@@ -59,16 +58,13 @@ class VolumesDialog(QDialog):
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.tree.setAccessibleName("Volumes")
         self.tree.itemSelectionChanged.connect(self._update_buttons)
-        self.hint = QLabel()
-        self.hint.setTextFormat(Qt.TextFormat.PlainText)
-        self.hint.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.addWidget(self.tree, 1)
         layout.addWidget(self.hint)
         self.revisions = self._revision_row(domain)
         layout.addWidget(self.revisions)
         layout.addLayout(self._buttons())
-        self._start(self.reload())
+        self.start(self.reload())
 
     def _revision_row(self, domain: Domain) -> QWidget:
         config = domain.config or DomainConfig()
@@ -79,7 +75,7 @@ class VolumesDialog(QDialog):
         self.keep.editingFinished.connect(self._keep)
         self.revert_button = QPushButton("Make current")
         self.revert_button.setToolTip("Let domains start from the chosen revision from now on")
-        self.revert_button.clicked.connect(lambda: self._start(self._revert()))
+        self.revert_button.clicked.connect(lambda: self.start(self._revert()))
         box = QWidget()
         row = QHBoxLayout(box)
         row.setContentsMargins(0, 0, 0, 0)
@@ -101,25 +97,13 @@ class VolumesDialog(QDialog):
             (self.export_button, self._choose_export),
         ):
             button.setAutoDefault(False)
-            button.clicked.connect(lambda _checked=False, w=work: self._start(w()))
+            button.clicked.connect(lambda _checked=False, w=work: self.start(w()))
             row.addWidget(button)
         row.addStretch(1)
         closing = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         closing.rejected.connect(self.reject)
         row.addWidget(closing)
         return row
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work*; what goes wrong is said here, where the user looks."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except QubesManagerError as error:
-                self.hint.setText(f"⚠ {error}")
-                self.hint.setToolTip(error.details)
-
-        self._spawn(guarded())
 
     async def reload(self) -> None:
         """Read the volumes anew."""
@@ -210,7 +194,7 @@ class VolumesDialog(QDialog):
     def _keep(self) -> None:
         domain = self._latest()
         if domain and domain.config and self.keep.value() != domain.config.keep_revisions:
-            self._start(self._volumes.keep(domain.key, self.keep.value()))
+            self.start(self._volumes.keep(domain.key, self.keep.value()))
 
     async def _revert(self) -> None:
         domain, chosen = self._latest(), self._chosen()

@@ -1,0 +1,34 @@
+"""A dialog that works while it is open, and says how that goes in a line of its own."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QLabel, QWidget
+
+from qubes_manager.core.errors import QubesManagerError
+
+Spawn = Callable[[Coroutine[Any, Any, Any]], object]
+
+
+class HintDialog(QDialog):
+    """Has ``hint``, a line to put into the layout; ``start`` runs work whose errors are said there."""
+
+    def __init__(self, parent: QWidget | None, spawn: Spawn) -> None:
+        super().__init__(parent)
+        self._spawn = spawn
+        self.hint = QLabel()
+        self.hint.setTextFormat(Qt.TextFormat.PlainText)
+        self.hint.setWordWrap(True)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work*; what goes wrong is said here, where the user looks."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except QubesManagerError as error:
+                self.hint.setText(f"⚠ {error}")
+                self.hint.setToolTip(error.details)
+
+        self._spawn(guarded())
