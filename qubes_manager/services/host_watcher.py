@@ -257,13 +257,24 @@ class HostWatcher:
         return set(configs)
 
     def _apply_configs(self, configs: dict[str, DomainConfig]) -> None:
-        changed = []
+        changed, moved = [], []
         for uuid, config in configs.items():
             domain = self._store.get(DomainKey(self._uri, uuid))
             if domain and uuid != HOST_UUID:
-                fresh = replace(domain, config=with_names(config, self._find))
-                if domain.config and domain.config.revision != config.revision:
-                    # Its domains may run from an old root now.
-                    self._want_details(self._dependents(uuid))
-                changed.append(replace(fresh, outdated=is_outdated(fresh, self._find)))
+                config = with_names(config, self._find)
+                outdated = domain.state.is_active and is_outdated(config, self._find)
+                if config.revision and (domain.config is None or domain.config.revision != config.revision):
+                    moved.append(uuid)
+                changed.append(replace(domain, config=config, outdated=outdated))
         self._store.put(changed)
+        for template in moved:
+            self._compare_with_template(template)
+
+    def _compare_with_template(self, uuid: str) -> None:
+        """See which running domains started from a root that is not their template's current one any more."""
+        running = [
+            domain
+            for domain in self._store.of_host(self._uri)
+            if domain.config and domain.config.template_uuid == uuid and domain.state.is_active
+        ]
+        self._store.put(replace(d, outdated=is_outdated(d.config, self._find)) for d in running if d.config)

@@ -64,6 +64,11 @@ async def test_a_template_is_changed_while_its_domains_run(world: World, templat
     config = world.store.domains[template].config
     assert (config.revision, config.trial, len(revisions(config.volumes))) == (2, 0, 2)
     await world.until(lambda: world.store.domains[work].outdated, "the row says that a restart would update it")
+    # So does that of a program that is started now.
+    late = World(world.uri, watch=False)
+    await late.hosts.load(world.uri)
+    assert late.store.domains[work].outdated
+    await late.hosts.close()
     assert await say(world, work, "ls /sys_root") == "lost+found"
     await world.lifecycle.restart(work, 60)
     assert await say(world, work, "cat /sys_root/file") == "new"
