@@ -1,22 +1,25 @@
 """What this machine is and has, for the set-up's check of it. All block."""
 
+import contextlib
 import getpass
 import grp
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import libvirt
 
-from qubes_manager.backend.host_tools import run_tool_now
+from qubes_manager.backend.host_tools import run_long_tool
 from qubes_manager.backend.kvm_trial import claims_kvm
 from qubes_manager.core.errors import NotFound, QubesManagerError
 
 _VALIDATE = re.compile(r"^\s*QEMU: Checking (.+?)\s*: (PASS|WARN|FAIL|NOTE)(?: \((.*)\))?\s*$")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SBIN = ":/usr/sbin:/sbin"
+_VALIDATE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,15 @@ def _dotted(number: int) -> str:
 
 def host_validation() -> list[tuple[str, str, str]]:
     """Return (what, PASS, WARN, FAIL or NOTE, advice) as virt-host-validate says; empty where it is not installed."""
-    try:
-        output = run_tool_now(["virt-host-validate", "qemu"], timeout=30)
-        text = output.decode("utf-8", "replace")
-    except NotFound:
-        return []
-    except QubesManagerError as error:
-        # It exits with an error when a check fails, which is what is wanted here.
-        text = error.details
-    lines = (_VALIDATE.match(_COLOURS.sub("", line)) for line in text.splitlines())
-    return [(match[1], match[2], match[3] or "") for match in lines if match]
+    lines: list[str] = []
+    deadline = time.monotonic() + _VALIDATE_SECONDS
+    # It exits with an error when a check fails, which is nothing that failed here.
+    with contextlib.suppress(NotFound, QubesManagerError):
+        run_long_tool(
+            ["virt-host-validate", "qemu"], on_line=lines.append, cancelled=lambda: time.monotonic() > deadline
+        )
+    found = (_VALIDATE.match(_COLOURS.sub("", line)) for line in lines)
+    return [(match[1], match[2], match[3] or "") for match in found if match]
 
 
 def memory() -> tuple[int, int]:

@@ -39,10 +39,10 @@ async def _do(session: Session, options: Namespace) -> int:
     uri = session.uris[0]
     match options.command:
         case None | "list" | "ls" | "l":
-            rows = [(p.name, p.driver, "yes" if p.active else "no", p.path) for p in await pools.list(uri)]
+            rows = [(p.name, p.driver, "yes" if p.active else "no", p.path) for p in await pools.all(uri)]
             print(align(("NAME", "DRIVER", "ACTIVE", "PATH"), rows))
         case "info" | "i":
-            pool = next((p for p in await pools.list(uri) if p.name == options.POOL_NAME), None)
+            pool = next((p for p in await pools.all(uri) if p.name == options.POOL_NAME), None)
             if pool is None:
                 raise NotFound(f"there is no storage pool “{options.POOL_NAME}”")
             pairs = {"name": pool.name, "driver": pool.driver, "dir_path": pool.path, "size": pool.capacity}

@@ -3,7 +3,7 @@
 from qubes_manager.backend import pools
 from qubes_manager.backend.pools import DRIVERS as DRIVERS
 from qubes_manager.backend.pools import Pool
-from qubes_manager.core.errors import BadInput
+from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.names import check_name
 from qubes_manager.services.hosts import Hosts
 
@@ -14,9 +14,17 @@ class StoragePools:
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
-    async def list(self, uri: str) -> list[Pool]:
+    async def all(self, uri: str) -> list[Pool]:
         """Return the pools of a connection."""
         return await pools.list_pools(self._hosts.connection(uri))
+
+    async def usable(self, uri: str) -> list[str]:
+        """Return the names of the pools that volumes can lie in; none when the connection has no pools."""
+        try:
+            found = await self.all(uri)
+        except QubesManagerError:
+            return []
+        return [pool.name for pool in found if pool.active and pool.driver in DRIVERS]
 
     async def add(self, uri: str, name: str, driver: str, folder: str) -> None:
         """Add a pool of files in a folder of the host; raises BadInput, HostCallFailed."""

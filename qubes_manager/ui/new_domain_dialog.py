@@ -53,6 +53,8 @@ class Offer:
     default_template: str = ""
     networks: Sequence[Choice] = (USER, NONE)
     default_netvm: str = "user"
+    pools: Sequence[str] = ()
+    default_pool: str = ""
 
 
 class NewDomainDialog(FormDialog):
@@ -69,7 +71,7 @@ class NewDomainDialog(FormDialog):
         self.label = label_box("blue")
         self.kind = QComboBox()
         self.kind.addItems([kind.text for kind in KINDS])
-        self.template, self.network = QComboBox(), QComboBox()
+        self.template, self.network, self.pool = QComboBox(), QComboBox(), QComboBox()
         self.image = ImageField()
         self.checksum = ChecksumField(self.image)
         self.cloud = QCheckBox("It is a cloud image: give it a user and an agent")
@@ -101,6 +103,7 @@ class NewDomainDialog(FormDialog):
         self.add_field("Network", self.network)
         self.add_field("Private data", self.private)
         self.add_field("Passphrase", self.passphrase, self._check_passphrase)
+        self.add_field("Storage pool", self.pool)
         self.add_field("Memory", self.memory)
         self.add_field("Processors", self.vcpus)
         if many:
@@ -131,6 +134,10 @@ class NewDomainDialog(FormDialog):
         for text, value in offer.networks:
             self.network.addItem(text, value)
         self.network.setCurrentIndex(max(self.network.findData(offer.default_netvm), 0))
+        self.pool.clear()
+        self.pool.addItems(list(offer.pools))
+        self.pool.setCurrentIndex(max(self.pool.findText(offer.default_pool), 0))
+        self.show_field(self.pool, len(offer.pools) > 1)
         self.validate()
 
     def _show_kind(self) -> None:
@@ -190,4 +197,5 @@ class NewDomainDialog(FormDialog):
             private_size=self.private.value() * _GIB,
             passphrase=self.passphrase.text() if is_app else "",
             template_for_dispvms=kind.for_disposables,
+            pool=self.pool.currentText(),
         )

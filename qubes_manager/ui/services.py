@@ -17,6 +17,7 @@ from qubes_manager.services.promotion import Promotion
 from qubes_manager.services.properties import Properties
 from qubes_manager.services.recovery import Recovery
 from qubes_manager.services.removal import Removal
+from qubes_manager.services.storage_pools import StoragePools
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.template_build import TemplateBuild
 from qubes_manager.services.usage_poller import UsagePoller
@@ -35,6 +36,7 @@ class Services:
     cloning: Cloning
     promotion: Promotion
     volumes: DomainVolumes
+    pools: StoragePools
     templates: TemplateBuild
     setup: FirstSetup
     host_check: HostCheck
@@ -62,6 +64,7 @@ def make_services() -> Services:
         cloning=Cloning(hosts, store, lifecycle.roots),
         promotion=Promotion(hosts, store),
         volumes=DomainVolumes(hosts, store, lifecycle.roots, commands),
+        pools=StoragePools(hosts),
         templates=TemplateBuild(hosts, store),
         setup=FirstSetup(hosts, store),
         host_check=HostCheck(hosts),

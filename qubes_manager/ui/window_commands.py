@@ -117,6 +117,8 @@ class WindowCommands:
             await asyncio.to_thread(defaults.get, "default_template"),
             await network_choices(services.hosts, uri),
             await asyncio.to_thread(defaults.get, "default_netvm"),
+            await services.pools.usable(uri),
+            await asyncio.to_thread(defaults.get, "default_pool"),
         )
 
     def _select(self, keys: Sequence[DomainKey]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.backend.tiny_guest import TinyGuest
-from tests.e2e.conftest import Program
+from tests.e2e.conftest import NO_OFFER, Program
 from tests.e2e.test_trouble import empty_daemon as empty_daemon
 from tests.integration.conftest import World, remove_all
 from tests.integration.templates import make_tiny_template
@@ -120,3 +120,29 @@ def test_the_volumes_of_a_template_are_verified_and_shown(
     program.click("Verify again", "push button")
     program.reads("is what it was when it was made")
     program.picture("volumes")
+
+
+def test_an_encrypted_domain_asks_for_its_passphrase(
+    start: Callable[..., Program], daemon: PrivateDaemon, template: None
+) -> None:
+    program = start("--connect", daemon.uri, settings=NO_OFFER + "unasked: [start]\n")
+    program.keys("ctrl+n")
+    program.reads("AppVM: a fresh system")
+    program.type("vault")
+    program.click("Memory", "spin button")
+    program.keys("ctrl+a")
+    program.type("256")
+    program.click("Passphrase", "password text")
+    program.type("correct horse")
+    program.keys("Return")
+    program.reads("“vault” is made", timeout=30)
+    program.choose("vault")
+    program.keys("ctrl+Return")
+    program.reads("its private volume is encrypted")
+    program.type("wrong horse")
+    program.keys("Return")
+    program.reads("that passphrase is wrong")
+    program.picture("passphrase")
+    program.type("correct horse")
+    program.keys("Return")
+    program.until(lambda: "Running" in program.cells()[program.cells().index("vault") - 1], "it runs", 30)

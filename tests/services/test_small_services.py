@@ -71,6 +71,7 @@ def test_what_virt_host_validate_says_is_understood(tmp_path: Path, monkeypatch:
         "echo '  QEMU: Checking for hardware virtualization                                 : \033[32mPASS\033[0m'\n"
         "echo '  QEMU: Checking for device assignment IOMMU support                         : WARN (No ACPI table)'\n"
         "echo 'anything else'\n"
+        "exit 1\n"
     )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
