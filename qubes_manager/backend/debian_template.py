@@ -3,6 +3,7 @@
 mmdebstrap makes the tree in a user namespace (or as root, where root runs this), mke2fs the file system from it.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -15,7 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from qubes_manager.backend.host_tools import run_long_tool, run_tool_now
-from qubes_manager.core.errors import Refused
+from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.template_recipe import TemplateRecipe
 
@@ -49,7 +50,9 @@ _STEPS = {
 _NEEDED_TIMES = 3
 _TYPICAL_SIZE = 1500 << 20
 _MKE2FS = "PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L root -m 1 -E lazy_itable_init=0,lazy_journal_init=0"
-_MAKE_FILE_SYSTEM = f'mkdir "$1/tree" && tar -C "$1/tree" -xpf - && {_MKE2FS} -d "$1/tree" "$1/root.img" "$2"'
+# Nobody but the machine's own root may make device nodes; the kernel brings them anyway.
+_UNPACK = 'mkdir "$1/tree" && tar -C "$1/tree" -xp --exclude="./dev/*" -f -'
+_MAKE_FILE_SYSTEM = f'{_UNPACK} && {_MKE2FS} -d "$1/tree" "$1/root.img" "$2"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,8 @@ def _remove(work: Path) -> None:
     """Remove the work folder; what belongs to identities of the namespace is removed by its root."""
     shutil.rmtree(work, ignore_errors=True)
     if work.exists():
-        script = ["sh", "-c", 'rm -rf "$1"/*', "sh", str(work)]
-        run_tool_now([*_helper(), *script], timeout=300)
+        # That root may enter our folders, but neither list them nor remove them: so each thing is named.
+        left = [path for folder in (work, work / "made") if folder.exists() for path in folder.iterdir()]
+        with contextlib.suppress(QubesManagerError):
+            run_tool_now([*_helper(), "rm", "-rf", "--", *left], timeout=300)
         shutil.rmtree(work, ignore_errors=True)

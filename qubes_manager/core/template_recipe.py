@@ -15,6 +15,7 @@ BASE_PACKAGES = (
     "systemd-resolved",
     "udev",
     "dbus",
+    "passwd",
     "sudo",
     "iproute2",
     "ca-certificates",
