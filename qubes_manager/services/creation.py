@@ -184,8 +184,9 @@ class Creation:
             disks = [DiskSpec(made[Role.ROOT].path, image_format, boot_order=1)]
             if image.is_iso:
                 disks.append(DiskSpec(str(image.path), "raw", cdrom=True, boot_order=2))
-            elif request.seed:
-                disks.append(DiskSpec(made[Role.SEED].path, "raw", cdrom=True))
+            else:
+                # Without a seed the drive is empty, for discs that are inserted later.
+                disks.append(DiskSpec(made[Role.SEED].path if request.seed else "", "raw", cdrom=True))
             return replace(draft, disks=tuple(disks))
 
         async with self._seed(request, draft.uuid) as seed:
