@@ -148,6 +148,7 @@ class DomainCommands:
         await self._jobs.run(
             f"Cloning “{domain.name}”",
             lambda progress, _asked: services.cloning.clone(domain.key, name, progress=progress),
+            cancellable=False,
         )
 
     async def _show_volumes(self, domain: Domain) -> None:

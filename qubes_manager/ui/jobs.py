@@ -1,6 +1,5 @@
 """Long jobs of the window: each shows where it is, can be cancelled, and stands in nobody's way."""
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -20,23 +19,27 @@ class Jobs:
         self._count = 0
 
     async def run(
-        self, title: str, work: Callable[[Progress, Asked], Awaitable[T]], *, buttons: Sequence[Button] = ()
+        self,
+        title: str,
+        work: Callable[[Progress, Asked], Awaitable[T]],
+        *,
+        buttons: Sequence[Button] = (),
+        cancellable: bool = True,
     ) -> T:
         """Do *work*, which gets a function to tell its progress and one to ask whether it was cancelled.
 
-        Cancelling sets the answer, and ends whatever the work waits for. Raises what the work raises, or Cancelled.
+        Work that never asks is not *cancellable*. Raises what the work raises, Cancelled among it.
         """
         stop = threading.Event()
-        task: asyncio.Future[T] | None = None
 
         def cancel() -> None:
             stop.set()
             shown.update(f"{title}: stopping…", 0, 0)
 
         self._count += 1
-        shown = self._messages.show_progress(f"{title}…", cancel, f"job-{self._count}", buttons)
+        every = [*buttons, ("Cancel", cancel)] if cancellable else buttons
+        shown = self._messages.show_progress(f"{title}…", f"job-{self._count}", every)
         try:
-            task = asyncio.ensure_future(work(LoopProgress(f"{title}: ", shown), stop.is_set))
-            return await task
+            return await work(LoopProgress(f"{title}: ", shown), stop.is_set)
         finally:
             shown.close()

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.errors import Cancelled, QubesManagerError
 from qubes_manager.ui.icons import icon
 
 _INFO_SECONDS = 8
@@ -120,9 +120,16 @@ class MessageBar(QWidget):
         return [message.label.text() for message in self._messages.values()]
 
     def show_message(
-        self, level: Level, text: str, *, details: str = "", buttons: Sequence[Button] = (), key: str = ""
+        self,
+        level: Level,
+        text: str,
+        *,
+        details: str = "",
+        buttons: Sequence[Button] = (),
+        key: str = "",
+        stays: bool = False,
     ) -> Message:
-        """Show a line; one with the same *key* is replaced. Mere information goes by itself after a while."""
+        """Show a line; one with the same *key* is replaced. Mere information goes after a while, unless it *stays*."""
         self._count += 1
         key = key or f"message-{self._count}"
         self.dismiss(key)
@@ -132,14 +139,16 @@ class MessageBar(QWidget):
         self._messages[key] = message
         self._layout.addWidget(message)
         self.show()
-        if level is Level.INFO and not buttons:
+        if level is Level.INFO and not buttons and not stays:
             QTimer.singleShot(_INFO_SECONDS * 1000, message, lambda: self.dismiss(key))
         return message
 
     def show_error(self, error: QubesManagerError) -> None:
         """Show an error's line, with libvirt's own text under Details."""
         text = str(error)
-        self.show_message(Level.ERROR, text[:1].upper() + text[1:], details=error.details)
+        # Who stopped something knows that it was stopped.
+        level = Level.INFO if isinstance(error, Cancelled) else Level.ERROR
+        self.show_message(level, text[:1].upper() + text[1:], details=error.details)
 
     def dismiss(self, key: str) -> None:
         """Take a message away, if it is there."""
@@ -151,11 +160,9 @@ class MessageBar(QWidget):
         if not self._messages:
             self.hide()
 
-    def show_progress(
-        self, text: str, on_cancel: Callable[[], None], key: str, buttons: Sequence[Button] = ()
-    ) -> "Progress":
-        """Show a long job with a bar, a Cancel button and perhaps others."""
-        return Progress(self, text, on_cancel, key, buttons)
+    def show_progress(self, text: str, key: str, buttons: Sequence[Button] = ()) -> "Progress":
+        """Show a long job with a bar and buttons."""
+        return Progress(self, text, key, buttons)
 
 
 def _grows_with_text() -> QSizePolicy:
@@ -168,12 +175,10 @@ def _grows_with_text() -> QSizePolicy:
 class Progress:
     """A long job's message; ``update`` moves the bar, ``close`` takes the message away."""
 
-    def __init__(
-        self, bar: MessageBar, text: str, on_cancel: Callable[[], None], key: str, buttons: Sequence[Button]
-    ) -> None:
+    def __init__(self, bar: MessageBar, text: str, key: str, buttons: Sequence[Button]) -> None:
         self._bar = bar
         self._key = key
-        self._message = bar.show_message(Level.INFO, text, buttons=[*buttons, ("Cancel", on_cancel)], key=key)
+        self._message = bar.show_message(Level.INFO, text, buttons=buttons, key=key, stays=True)
         self._message.progress.setRange(0, 0)
         self._message.progress.setAccessibleName(text)
         self._message.progress.show()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QDialog
 
 from qubes_manager.core.domain import DomainKey
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.errors import Cancelled, QubesManagerError
 from qubes_manager.services.global_defaults import GlobalDefaults
 from qubes_manager.services.logs import BUILD_LOG
 from qubes_manager.services.making import Asked, Progress
@@ -169,7 +169,12 @@ class WindowCommands:
         """Make the demo domains."""
         uri = self._uri()
 
-        async def work(progress: Progress, _asked: Asked) -> list[DomainKey]:
-            return await self._services.demo.create(uri, lambda step: progress(step.capitalize(), 0, 0))
+        async def work(progress: Progress, asked: Asked) -> list[DomainKey]:
+            def report(step: str) -> None:
+                if asked():
+                    raise Cancelled()
+                progress(step.capitalize(), 0, 0)
+
+            return await self._services.demo.create(uri, report)
 
         self._select(await self._jobs.run("Demo", work))
