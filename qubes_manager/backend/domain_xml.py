@@ -155,12 +155,6 @@ class DomainEdit:
         for log in self._root.iterfind("devices/serial/log"):
             log.set("file", console_log)
 
-    def set_memory(self, kib: int) -> None:
-        """Set boot and maximum memory, in KiB."""
-        self._set_kib("memory", kib)
-        if self._root.find("currentMemory") is not None:
-            self._set_kib("currentMemory", kib)
-
     def set_maximum_memory(self, kib: int) -> None:
         """Set the most memory that the domain may get, in KiB; what it starts with stays, if it fits."""
         before = self.config

@@ -69,12 +69,12 @@ def _backup(domain: Domain, config: DomainConfig) -> str:
 
 
 COLUMNS: tuple[DomainColumn, ...] = (
-    DomainColumn("state", "State", _state, 150, sort=lambda d, c: (_STATE_ORDER[d.state],), about="power state"),
+    DomainColumn("state", "State", _state, 130, sort=lambda d, c: (_STATE_ORDER[d.state],), about="power state"),
     DomainColumn(
         "name",
         "Name",
         lambda d, c: d.name,
-        180,
+        150,
         sort=lambda d, c: (not d.is_host, d.name.casefold()),
         about="the domain’s name and its label’s colour",
     ),
@@ -93,7 +93,7 @@ COLUMNS: tuple[DomainColumn, ...] = (
         "cpu",
         "CPU",
         _cpu,
-        110,
+        95,
         right=True,
         sort=lambda d, c: (d.usage.cpu_percent if d.usage.cpu_percent is not None else -1.0,),
         about="processor time, of its own virtual CPUs",

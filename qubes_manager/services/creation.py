@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ from pathlib import Path
 from qubes_manager.backend import storage
 from qubes_manager.backend.cloud_seed import write_seed
 from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.debian_template import scratch_folder
 from qubes_manager.backend.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.secrets import drop_secret, hold_secret, secret_uuid
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey
@@ -33,6 +31,7 @@ from qubes_manager.services.making import (
     plan_empty,
     plan_upload,
 )
+from qubes_manager.services.scratch import scratch
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.template_roots import TemplateRoots
 from qubes_manager.services.virt_types import VirtTypes
@@ -201,8 +200,8 @@ class Creation:
         if not request.seed:
             yield None
             return
-        with tempfile.TemporaryDirectory(prefix="qubes-manager-seed-", dir=scratch_folder()) as folder:
-            seed = Path(folder) / "seed.iso"
+        async with scratch("seed") as folder:
+            seed = folder / "seed.iso"
             await asyncio.to_thread(write_seed, seed, domain)
             yield seed
 

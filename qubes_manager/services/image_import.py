@@ -2,19 +2,17 @@
 
 import asyncio
 import hmac
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qubes_manager.backend import image_files
-from qubes_manager.backend.debian_template import scratch_folder
 from qubes_manager.backend.images import Image, check_readable, file_digest, inspect_image, require_system
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.services.creation_request import parse_checksum
 from qubes_manager.services.making import Asked, Progress
+from qubes_manager.services.scratch import scratch
 
 _KEPT_FORMATS = ("raw", "qcow2")
 
@@ -38,15 +36,12 @@ async def ready_image(
     """
     path = await asyncio.to_thread(check_readable, source)
     verified = await _verify(path, checksum, progress, cancelled) if checksum else ""
-    work = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="qubes-manager-import-", dir=scratch_folder()))
-    try:
+    async with scratch("import") as work:
         try:
             image = await asyncio.to_thread(_make_ready, path, work, as_qcow2, progress, cancelled)
         except OSError as error:
             raise QubesManagerError(f"cannot prepare “{path.name}” in {work.parent}: {error.strerror}") from error
         yield ReadyImage(image, verified)
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, work, True))
 
 
 async def _verify(path: Path, checksum: str, progress: Progress, cancelled: Asked) -> str:

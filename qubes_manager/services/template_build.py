@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qubes_manager.backend import storage
-from qubes_manager.backend.debian_template import BuiltTemplate, build_template, recipe_digest, scratch_folder
+from qubes_manager.backend.debian_template import BuiltTemplate, build_template, recipe_digest
 from qubes_manager.backend.new_domain import DiskSpec, NewDomain
 from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.labels import LABELS
@@ -19,6 +19,7 @@ from qubes_manager.services.creation_request import DEFAULT_MEMORY, DEFAULT_VCPU
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.logs import own_log_path
 from qubes_manager.services.making import Asked, Made, Progress, make_domain, never, no_progress, plan_upload
+from qubes_manager.services.scratch import scratch
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.virt_types import VirtTypes
 
@@ -62,8 +63,8 @@ class TemplateBuild:
         if cache is not None:
             built = await asyncio.to_thread(_build_cached, recipe, cache, progress, cancelled)
             return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
-        with tempfile.TemporaryDirectory(prefix="qubes-manager-built-", dir=scratch_folder()) as folder:
-            built = await asyncio.to_thread(_build, recipe, Path(folder), progress, cancelled)
+        async with scratch("built") as folder:
+            built = await asyncio.to_thread(_build, recipe, folder, progress, cancelled)
             return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
 
     async def make(

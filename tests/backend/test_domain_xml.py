@@ -33,7 +33,8 @@ def test_an_edit_that_changes_nothing_changes_nothing(file: Path) -> None:
 def test_an_edit_changes_only_what_was_edited(file: Path) -> None:
     xml = file.read_text()
     edit = DomainEdit(xml)
-    edit.set_memory(777 * 1024)
+    edit.set_initial_memory(777 * 1024)
+    edit.set_maximum_memory(777 * 1024)
     edit.set_vcpus(3)
     edit.set_notes("a < b & c")
     config = parse_config(edit.xml())

@@ -96,13 +96,13 @@ async def test_a_start_that_fails_leaves_the_template_as_it_was(
 
     before = await pool_files(world)
     actions = actions_on(world.hosts, world.store.domains[template])
-    await actions.edit_config(lambda e: e.set_memory(1 << 40))
+    await actions.edit_config(lambda e: e.set_initial_memory(1 << 40))
     with pytest.raises(Exception, match="cannot start “tiny”"):
         await world.lifecycle.start(template)
     config = world.store.domains[template].config
     assert (config.revision, config.trial, len(config.volumes)) == (1, 0, 3)
     assert await pool_files(world) == before
-    await actions.edit_config(lambda e: e.set_memory(256 << 10))
+    await actions.edit_config(lambda e: e.set_maximum_memory(256 << 10))
 
 
 async def test_revisions_go_back_and_forth_and_old_ones_are_merged(world: World, template: DomainKey) -> None:
