@@ -8,7 +8,7 @@ MAX_LENGTH = 31
 ALLOWED = "use letters, digits, “-”, “_” and “.”, start with a letter, at most 31 characters"
 _PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,30}", re.ASCII)
 # These words mean something else wherever a domain's name is expected.
-_RESERVED = frozenset({"dom0", "domain-0", "none", "default"})
+_RESERVED = frozenset({"dom0", "domain-0", "none", "default", "user"})
 
 
 def check_name(name: str) -> str:
