@@ -67,8 +67,16 @@ class DomainActions:
         await self._do("restart", lambda domain: domain.reboot())
 
     async def kill(self) -> None:
-        """End the domain's QEMU at once."""
-        await self._do("kill", lambda domain: domain.destroy())
+        """End the domain's QEMU at once; one that has ended by itself meanwhile is no error."""
+
+        def kill(domain: Handle) -> None:
+            try:
+                domain.destroy()
+            except libvirt.libvirtError:
+                if domain.isActive():
+                    raise
+
+        await self._do("kill", kill)
 
     async def undefine(self) -> None:
         """Make libvirt forget the domain, with its saved state and snapshots' records; disks stay."""

@@ -19,6 +19,7 @@ POOL = "qubes-manager"
 # What libvirt puts between a throw-away disk's file and the domain's name (qemu_snapshot.c).
 TRANSIENT = ".TRANSIENT-"
 REFRESH_TRIES, REFRESH_PAUSE = 600, 0.2
+ENCRYPTION_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,27 @@ async def create_volume(
             path, size = base.path(), capacity or base.info()[1]
             found = parse(base.XMLDesc()).find("target/format")
             below = found.get("type", "") if found is not None else ""
-        volume = place.createXML(volume_xml(name, size, image_format, path, below, secret), 0)
+        xml = volume_xml(name, size, image_format, path, below, secret)
+        volume = _create_encrypted(place, xml) if secret else place.createXML(xml, 0)
         return Volume(pool, name, volume.path())
 
     return await connection.call(f"create the volume “{name}”", create, timeout=60)
+
+
+def _create_encrypted(place: libvirt.virStoragePool, xml: str) -> libvirt.virStorageVol:
+    """Make an encrypted volume.
+
+    To choose the strength of its key, qemu-img measures the processor, and gives up on a busy machine where a little
+    later it does not (qcrypto_pbkdf2_count_iters).
+    """
+    for _ in range(ENCRYPTION_TRIES):
+        try:
+            return place.createXML(xml, 0)
+        except libvirt.libvirtError as error:
+            if "accurate CPU usage" not in str(error):
+                raise
+            time.sleep(REFRESH_PAUSE)
+    return place.createXML(xml, 0)
 
 
 async def copy_volume(
