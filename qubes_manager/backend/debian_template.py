@@ -6,6 +6,7 @@ mmdebstrap makes the tree in a user namespace (or as root, where root runs this)
 import contextlib
 import hashlib
 import os
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -135,7 +136,7 @@ def _mmdebstrap(recipe: TemplateRecipe, stage: Path, archive: Path) -> list[str]
         "--format=tar",
         '--aptopt=APT::Install-Recommends "false"',
         f"--include={','.join(recipe.all_packages)}",
-        f"--essential-hook=sync-in {stage} /",
+        f"--essential-hook=sync-in {shlex.quote(str(stage))} /",
         '--customize-hook=chroot "$1" /usr/lib/qubes-manager/setup',
         recipe.suite,
         str(archive),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,8 +22,9 @@ def _folder() -> Path:
     runtime = Path(f"/run/user/{os.getuid()}")
     folder = runtime / "qubes-manager" if runtime.is_dir() else Path(f"/tmp/qubes-manager-{os.getuid()}")  # noqa: S108
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise Refused(f"the folder {folder} belongs to another user: remove it")
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        raise Refused(f"{folder} belongs to another user, or is no folder: remove it")
     return folder
 
 

@@ -180,20 +180,6 @@ class DomainEdit:
         if processor is not None and processor.get("mode") in ("host-passthrough", "maximum"):
             processor.set("mode", CPU_MODES[virt_type])
 
-    def set_disk(self, disk: etree._Element) -> None:
-        """Put a disk in, in place of one with the same target."""
-        devices = self._root.find("devices")
-        if devices is None:
-            devices = etree.SubElement(self._root, "devices")
-        target = disk.find("target")
-        name = target.get("dev") if target is not None else None
-        for old in devices.findall("disk"):
-            found = old.find("target")
-            if found is not None and found.get("dev") == name:
-                devices.replace(old, disk)
-                return
-        devices.insert(0, disk)
-
     def set_disk_source(self, target: str, path: str, image_format: str) -> None:
         """Let the disk *target* take its bytes from another file."""
         for disk in self._root.iterfind("devices/disk"):

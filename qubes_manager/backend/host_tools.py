@@ -1,6 +1,5 @@
 """Running the host's own tools (qemu-img, lsblk, …) without blocking an event loop."""
 
-import asyncio
 import contextlib
 import os
 import selectors
@@ -127,8 +126,3 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 def _inherited() -> Mapping[str, str]:
     return os.environ
-
-
-async def run_tool(argv: Sequence[str | Path], *, timeout: float = 30, cwd: Path | None = None) -> bytes:
-    """As run_tool_now, from a coroutine: the wait happens in a thread."""
-    return await asyncio.to_thread(run_tool_now, argv, timeout=timeout, cwd=cwd)

@@ -14,10 +14,15 @@ from qubes_manager.services.template_roots import Outcome, Settlement, TemplateR
 log = logging.getLogger(__name__)
 # A change that this program itself is making is left alone by its lock; nothing else needs haste.
 _PAUSE = 0.2
+# Another program may be at work on a domain, and may die without any event telling of it.
+_RETRY = 10.0
 
 
 class Caretaker:
-    """Watches the store. *on_recovered* is told the names of domains that were put in order."""
+    """Watches the store.
+
+    *on_recovered* is told the names of domains that were put in order; *retry* is in seconds.
+    """
 
     def __init__(
         self,
@@ -25,11 +30,13 @@ class Caretaker:
         roots: TemplateRoots,
         recovery: Recovery,
         on_recovered: Callable[[str], object] = lambda _name: None,
+        retry: float = _RETRY,
     ) -> None:
         self._store = store
         self._roots = roots
         self._recovery = recovery
         self._on_recovered = on_recovered
+        self._retry = retry
         self._waiting: dict[DomainKey, None] = {}
         self._untidy: dict[DomainKey, None] = {}
         self._woken = asyncio.Event()
@@ -72,6 +79,12 @@ class Caretaker:
         with _logged(key):
             if await self._recovery.recover(domain) and was_broken:
                 self._on_recovered(domain.name)
+        if (rest := self._store.get(key)) and needs_recovery(rest):
+            asyncio.get_running_loop().call_later(self._retry, self._again, key)
+
+    def _again(self, key: DomainKey) -> None:
+        if domain := self._store.get(key):
+            self._want([domain])
 
 
 @contextlib.contextmanager

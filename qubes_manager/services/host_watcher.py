@@ -141,8 +141,14 @@ class HostWatcher:
         if not fresh.state.is_active:
             usage = replace(usage, cpu_history=(), memory=0, addresses=())
         active = fresh.state.is_active
-        kept = {"agent": old.agent if active else None, "outdated": old.outdated and active}
-        return replace(fresh, config=old.config, usage=usage, activity=old.activity, **kept)  # type: ignore[arg-type]
+        return replace(
+            fresh,
+            config=old.config,
+            usage=usage,
+            activity=old.activity,
+            agent=old.agent if active else None,
+            outdated=old.outdated and active,
+        )
 
     def _find(self, uuid: str) -> Domain | None:
         return self._store.get(DomainKey(self._uri, uuid)) if uuid else None

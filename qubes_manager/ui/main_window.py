@@ -77,7 +77,6 @@ class MainWindow(QMainWindow):
             self, services, self.tasks, self.messages, confirmation, jobs, lambda: self.view.edit_name()
         )
         window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands, jobs)
-        self.window_commands = window_commands
         self.domain_actions = ActionSet(
             self, DOMAIN_ACTIONS, lambda action: self.commands.trigger(action, self.view.selected_domains())
         )

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from qubes_manager.backend.domain_lock import domain_lock
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.backend.tiny_guest import TinyGuest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.volumes import Role, revisions
+from qubes_manager.services.caretaker import Caretaker
 from tests.integration.conftest import World, remove_all
 from tests.integration.monitor import quit_cleanly
 from tests.integration.templates import make_tiny_template, pool_files
@@ -267,4 +269,27 @@ async def test_twenty_domains_come_and_go_without_a_trace(scene: Scene) -> None:
         key: DomainKey = await world.creation.create(world.uri, app(f"app{number}"))
         await world.removal.remove(key)
     assert await pool_files(world) == before
+    await world.hosts.close()
+
+
+async def test_an_open_window_leaves_a_change_alone_until_its_program_dies(scene: Scene) -> None:
+    world = World(scene.daemon.uri)
+    world.hosts.follow(world.uri)
+    await world.until(lambda: world.named("work"), "the host has been read")
+    for number in range(1, MOST_CALLS):
+        assert not await asyncio.to_thread(scene.run, 0, number, "create", "made"), "no half-made domain was met"
+        world.hosts.refresh_all()
+        await asyncio.sleep(0.5)
+        if (made := world.named("made")) and made.config and made.config.job:
+            break
+    recovered: list[str] = []
+    # The program seems to live, since its lock is held; no event tells when it dies.
+    async with domain_lock(made.key.uuid, "made"):
+        caretaker = Caretaker(world.store, world.roots, world.recovery, recovered.append, retry=0.3)
+        work = asyncio.create_task(caretaker.run())
+        await asyncio.sleep(1.5)
+        assert world.named("made")
+    await world.until(lambda: not world.named("made"), "it is cleaned up")
+    assert recovered == ["made"]
+    work.cancel()
     await world.hosts.close()
