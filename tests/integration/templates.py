@@ -13,11 +13,15 @@ from qubes_manager.services.making import never, no_progress
 from qubes_manager.services.template_build import TemplateBuild
 from tests.integration.conftest import World
 
-# A mount of its disk, which the tiny guest does not do by itself.
+# A mount of its disk, which the tiny guest does not do by itself; its drivers come behind its agent.
 MOUNT = """
 mkdir -p /sys_root
 modprobe virtio_blk; modprobe crc32c_generic; modprobe ext4
-grep -q ' /sys_root ' /proc/mounts || mount -t ext4 /dev/vda /sys_root
+for try in $(seq 50); do
+  grep -q ' /sys_root ' /proc/mounts && break
+  mount -t ext4 /dev/vda /sys_root 2>/dev/null && break
+  sleep 0.2
+done
 """
 
 
