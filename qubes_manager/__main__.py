@@ -1,4 +1,4 @@
-"""The program's entry point: the window, or ``setup``."""
+"""The program's entry point: the window, or one of its sub-commands."""
 
 import argparse
 import os
@@ -16,6 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qubes_manager.cli.setup import main as setup
 
         return setup(words[1:])
+    if words[:1] == ["windows"]:
+        from qubes_manager.cli.windows import main as windows
+
+        return windows(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
     if options.check_host:

@@ -27,7 +27,11 @@ Report = Callable[[str], object]
 _FILES = {
     "private-volume.sh": ("usr/lib/qubes-manager/private-volume", 0o755),
     "gui_bridge.py": ("usr/lib/qubes-manager/gui-bridge", 0o755),
+    "gui_session.sh": ("usr/lib/qubes-manager/gui-session", 0o755),
+    "run_app.sh": ("usr/lib/qubes-manager/run-app", 0o755),
+    "list_apps.py": ("usr/lib/qubes-manager/list-apps", 0o755),
     "setup.sh": ("usr/lib/qubes-manager/setup", 0o755),
+    "agent.conf": ("etc/systemd/system/qemu-guest-agent.service.d/qubes-manager.conf", 0o644),
     "qubes-manager-private.service": ("etc/systemd/system/qubes-manager-private.service", 0o644),
     "qubes-manager-gui.service": ("etc/systemd/system/qubes-manager-gui.service", 0o644),
     "qubes-manager-bridge.service": ("etc/systemd/system/qubes-manager-bridge.service", 0o644),

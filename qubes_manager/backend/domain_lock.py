@@ -4,28 +4,13 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import stat
 from collections.abc import AsyncIterator
-from pathlib import Path
 
+from qubes_manager.backend.user_folder import user_folder
 from qubes_manager.core.errors import Refused
 
 WAIT = 60.0
 _PAUSE = 0.05
-
-
-def _folder() -> Path:
-    """A folder of the user's that no other user can write to; gone at the next boot.
-
-    The same for all programs of the user, so the environment has no say (a cron job has no XDG_RUNTIME_DIR).
-    """
-    runtime = Path(f"/run/user/{os.getuid()}")
-    folder = runtime / "qubes-manager" if runtime.is_dir() else Path(f"/tmp/qubes-manager-{os.getuid()}")  # noqa: S108
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-        raise Refused(f"{folder} belongs to another user, or is no folder: remove it")
-    return folder
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +35,7 @@ async def domain_lock(uuid: str, name: str, wait: float = WAIT, *, shared: bool 
 
 
 def _open(uuid: str) -> int:
-    return os.open(_folder() / f"{uuid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(user_folder() / f"{uuid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _take(handle: int, kind: int) -> bool:

@@ -3,7 +3,7 @@
 from lxml import etree
 
 from qubes_manager.backend import metadata
-from qubes_manager.core.domain import Disk, DomainConfig, Interface
+from qubes_manager.core.domain import GUI_PORT, Disk, DomainConfig, Interface
 
 _UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "M": 1 << 20, "MiB": 1 << 20}
 _UNITS |= {"MB": 10**6, "G": 1 << 30, "GiB": 1 << 30, "GB": 10**9, "T": 1 << 40, "TiB": 1 << 40, "TB": 10**12}
@@ -53,6 +53,7 @@ def parse_config(xml: str) -> DomainConfig:
             for child in devices
             if child.tag in _OTHER_DEVICES
         ),
+        gui_port=any(_port_name(child) == GUI_PORT for child in devices if child.tag == "channel"),
         console_log=next((_console_log(child) for child in devices if child.tag == "serial"), ""),
         **metadata.read_from(parts.get("metadata")),  # type: ignore[arg-type]
     )
@@ -60,6 +61,10 @@ def parse_config(xml: str) -> DomainConfig:
 
 def _content(element: etree._Element | None) -> str:
     return (element.text or "") if element is not None else ""
+
+
+def _port_name(channel: etree._Element) -> str:
+    return next((child.get("name", "") for child in channel if child.tag == "target"), "")
 
 
 def _console_log(serial: etree._Element) -> str:

@@ -6,11 +6,10 @@ from lxml import etree
 
 from qubes_manager.backend import metadata
 from qubes_manager.backend.domain_xml import CPU_MODES, interface
-from qubes_manager.core.domain import DomainConfig
+from qubes_manager.core.domain import GUI_PORT, DomainConfig
 
 # On q35 every PCI device takes a root port, and so does each hot-plugged one; libvirt alone keeps one spare.
 _ROOT_PORTS = 14
-GUI_PORT = "org.qubes_manager.gui.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """libvirt's event callbacks, turned into typed events."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import libvirt
+import libvirt_qemu
 
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
 
@@ -49,6 +51,7 @@ class Subscriptions:
         self._domain: list[int] = []
         self._node: list[int] = []
         self._pool: list[int] = []
+        self._monitor: int | None = None
 
     def register(self) -> None:
         """Register whatever the driver has; what it lacks is left out. Blocks."""
@@ -56,6 +59,11 @@ class Subscriptions:
         self._add_domain(libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent)
         for event_id, kind, position in _SIMPLE:
             self._add_domain(event_id, self._simple(kind, position))
+        with self._optional("serial ports"):
+            # Of the guest's ports libvirt itself tells the agent's only.
+            self._monitor = libvirt_qemu.qemuMonitorEventRegister(
+                self._connection, None, "VSERPORT_CHANGE", self._on_port, None
+            )
         with self._optional("node devices"):
             for event_id in (libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE):
                 callback = self._host(HostEventKind.NODE_DEVICES)
@@ -68,6 +76,8 @@ class Subscriptions:
     def deregister(self) -> None:
         """Take all callbacks away, so that the connection can be freed. Blocks."""
         with contextlib.suppress(libvirt.libvirtError):
+            if self._monitor is not None:
+                libvirt_qemu.qemuMonitorEventDeregister(self._connection, self._monitor)
             for number in self._domain:
                 self._connection.domainEventDeregisterAny(number)
             for number in self._node:
@@ -93,6 +103,14 @@ class Subscriptions:
     def _on_agent(self, _connection: object, domain: Handle, state: int, _reason: int, _opaque: object) -> None:
         if kind := _AGENT.get(state):
             self._emit(DomainEvent(domain.UUIDString(), kind), domain)
+
+    def _on_port(
+        self, _connection: object, domain: Handle, _event: str, _s: int, _us: int, details: str, _opaque: object
+    ) -> None:
+        # QEMU's own words (qapi/char.json), not the guest's.
+        change = json.loads(details)
+        kind = DomainEventKind.PORT_OPENED if change["open"] else DomainEventKind.PORT_CLOSED
+        self._emit(DomainEvent(domain.UUIDString(), kind, change["id"]), domain)
 
     def _simple(self, kind: DomainEventKind, position: int | None) -> Callable[..., None]:
         def callback(_connection: object, domain: Handle, *args: object) -> None:

@@ -8,6 +8,8 @@ from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
 
 HOST_UUID = "00000000-0000-0000-0000-000000000000"
 HOST_NAME = "dom0"
+# The virtio-serial port that application windows come through.
+GUI_PORT = "org.qubes_manager.gui.0"
 
 
 class DomainState(StrEnum):
@@ -134,6 +136,7 @@ class DomainConfig:
     interfaces: tuple[Interface, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     console_log: str = ""
+    gui_port: bool = False
 
     @property
     def netvm(self) -> str:

@@ -21,6 +21,8 @@ class DomainEventKind(Enum):
     DISK = auto()
     BALLOON = auto()
     REBOOT = auto()
+    PORT_OPENED = auto()
+    PORT_CLOSED = auto()
 
 
 # After these the domain's XML may say something else than before.

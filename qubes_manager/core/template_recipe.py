@@ -34,9 +34,12 @@ WINDOW_PACKAGES = {
         "xauth",
         "xclip",
         "xterm",
-        "desktop-file-utils",
+        "libglib2.0-bin",
+        "gir1.2-gtk-3.0",
+        "hicolor-icon-theme",
+        "librsvg2-common",
     ),
-    "trixie": ("xterm", "desktop-file-utils"),
+    "trixie": ("xterm",),
 }
 # What a person wants to find in a first template.
 SUGGESTED_PACKAGES = ("firefox-esr", "mousepad", "thunar", "file-roller", "fonts-dejavu")

@@ -31,6 +31,11 @@ def own_log_path() -> Path:
     return Path(base) / "qubes-manager" / OWN_LOG
 
 
+def window_log_path(uuid: str) -> Path:
+    """Where the program that shows a domain's windows logs."""
+    return own_log_path().parent / "windows" / f"{uuid}.log"
+
+
 class Logs:
     """Finds logs and reads them, never on the caller's thread."""
 
@@ -67,6 +72,7 @@ def _sources_now(domain: Domain | None, uri: str) -> list[LogSource]:
             candidates.append((f"QEMU log of {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
         if domain.config and domain.config.console_log and paths:
             candidates.append((f"Console of {domain.name}", Path(domain.config.console_log)))
+        candidates.append((f"Windows of {domain.name}", window_log_path(domain.key.uuid)))
     for path in paths.daemon_logs if paths else ():
         candidates.append((f"libvirt ({path.stem})", path))
     candidates.append(("Qubes Manager", own_log_path()))

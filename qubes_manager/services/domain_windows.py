@@ -1,0 +1,171 @@
+"""The windows of one running domain: shows them while it runs, again after a failure, and says how things stand."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from qubes_manager.backend.connection import LibvirtConnection
+from qubes_manager.backend.gui_port import GuiPort, connect_gui_port, read_gui_port
+from qubes_manager.backend.viewer_process import ViewerProcess
+from qubes_manager.core.domain import Domain
+from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.events import DomainEvent, DomainEventKind, Event
+from qubes_manager.core.text import one_line
+from qubes_manager.core.window_rules import WindowRules
+from qubes_manager.core.window_status import WindowPhase, WindowStatus
+
+# Seconds between tries. A viewer that held this long was not the last failure's successor.
+FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
+_HELD = 10.0
+
+
+class DomainWindows:
+    """Supervises one domain; *tell* gets its status at every change."""
+
+    def __init__(
+        self,
+        connection: LibvirtConnection,
+        domain: Domain,
+        rules: WindowRules,
+        startup_timeout: float,
+        log: Path,
+        tell: Callable[[WindowStatus], object],
+    ) -> None:
+        self.domain = domain
+        self._connection = connection
+        self._rules = rules
+        self._startup_timeout = startup_timeout
+        self._log = log
+        self._tell = tell
+        self._status = WindowStatus(domain.key.uuid, WindowPhase.WAITING)
+        self._viewer: ViewerProcess | None = None
+        self._open, self._over = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> None:
+        """Show the windows until cancelled; returns when nothing can be shown here at all."""
+        with self._connection.listen() as events:
+            port = await read_gui_port(self._connection, self.domain.key.uuid)
+            if port is None:
+                return
+            if port.is_open:
+                self._open.set()
+            follower = asyncio.get_running_loop().create_task(self._follow(events, port))
+            try:
+                await self._keep_showing(port)
+            except (NotFound, Refused) as error:
+                self._set(WindowPhase.FAILED, str(error))
+            finally:
+                follower.cancel()
+
+    def change_rules(self, rules: WindowRules) -> None:
+        """Hold the windows to other rules from now on."""
+        if rules == self._rules:
+            return
+        # The room for the border is measured when a window opens: with another width all open anew.
+        if rules.border_width != self._rules.border_width:
+            self._over.set()
+        self._rules = rules
+        if self._viewer:
+            self._viewer.tell(rules.to_json())
+
+    def launching(self, line: str) -> None:
+        """Tell the viewer that an application is being launched."""
+        if self._viewer:
+            self._viewer.tell(line)
+
+    async def _follow(self, events: "asyncio.Queue[Event]", port: GuiPort) -> None:
+        while True:
+            event = await events.get()
+            if not isinstance(event, DomainEvent) or (event.uuid, event.detail) != (self.domain.key.uuid, port.alias):
+                continue
+            if event.kind is DomainEventKind.PORT_OPENED:
+                self._open.set()
+            elif event.kind is DomainEventKind.PORT_CLOSED:
+                # What the guest still says on the old way belongs to nobody.
+                self._open.clear()
+                self._over.set()
+
+    async def _keep_showing(self, port: GuiPort) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            await self._wait_until_open()
+            started = time.monotonic()
+            trouble = ""
+            try:
+                trouble = await self._show(port)
+            except (NotFound, Refused):
+                raise
+            except QubesManagerError as error:
+                trouble = str(error)
+            if time.monotonic() - started > _HELD:
+                pause = FIRST_PAUSE
+            if trouble:
+                self._set(WindowPhase.FAILED, f"the windows of “{self.domain.name}” closed: {trouble}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE)
+
+    async def _wait_until_open(self) -> None:
+        self._set(WindowPhase.WAITING)
+        try:
+            async with asyncio.timeout(self._startup_timeout):
+                await self._open.wait()
+        except TimeoutError:
+            patience = f"{self._startup_timeout:.0f} s"
+            self._set(WindowPhase.SILENT, f"nothing in “{self.domain.name}” offers windows after {patience}")
+            await self._open.wait()
+
+    async def _show(self, port: GuiPort) -> str:
+        """Run the viewer until it ends or the port closes; returns what was wrong when something was."""
+        self._over.clear()
+        self._set(WindowPhase.CONNECTING)
+        end = await connect_gui_port(self._connection, self.domain.key.uuid, port)
+        viewer = await ViewerProcess.start("windows", [str(end.fileno())], self._log, [end])
+        try:
+            self._viewer = viewer
+            viewer.tell(self._rules.to_json())
+            talk = asyncio.get_running_loop().create_task(self._listen(viewer))
+            over = asyncio.get_running_loop().create_task(self._over.wait())
+            await asyncio.wait({talk, over}, return_when=asyncio.FIRST_COMPLETED)
+            by_itself = talk.done()
+            for task in (talk, over):
+                task.cancel()
+            if by_itself and not talk.cancelled():
+                talk.result()
+        finally:
+            self._viewer = None
+            code = await asyncio.shield(viewer.end())
+        return f"{viewer.last_line or 'the viewer ended'} (exit code {code})" if by_itself else ""
+
+    async def _listen(self, viewer: ViewerProcess) -> None:
+        async for event in viewer.events():
+            with contextlib.suppress(KeyError, ValueError):
+                self._take(event)
+
+    def _take(self, event: Mapping[str, object]) -> None:
+        """What the viewer tells; a guest may have got at it, so nothing of it is trusted."""
+        match event["event"]:
+            case "connected":
+                self._set(WindowPhase.SHOWN)
+            case "windows":
+                self._set(self._status.phase, self._status.message, windows=int(str(event["count"])[:6]))
+            case "mapped" if event.get("managed"):
+                self._set(self._status.phase, self._status.message, mapped=self._status.mapped + 1)
+            case "refused":
+                self._set(self._status.phase, f"refused to “{self.domain.name}”: {one_line(str(event['what']), 80)}")
+            case "unusable":
+                raise NotFound(one_line(str(event["reason"]), 200))
+
+    def _set(
+        self, phase: WindowPhase, message: str = "", *, windows: int | None = None, mapped: int | None = None
+    ) -> None:
+        before = self._status
+        if windows is None:
+            windows = before.windows if phase is WindowPhase.SHOWN or mapped is not None else 0
+        mapped = before.mapped if mapped is None else mapped
+        status = replace(before, phase=phase, message=message, windows=windows, mapped=mapped)
+        if status != self._status:
+            self._status = status
+            self._tell(status)

@@ -1,0 +1,119 @@
+"""The program that shows domains' windows, one for each connection and screen; it outlives the manager.
+
+Others talk to it through a socket of the user's, a line of JSON each way: see ``window_link``.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+
+from qubes_manager.backend.user_folder import user_folder
+from qubes_manager.core.window_options import WindowOptions
+from qubes_manager.core.window_status import WindowStatus
+from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.store import DomainStore
+from qubes_manager.services.window_options import WindowOptionsFile
+from qubes_manager.services.window_supervisor import WindowSupervisor
+
+log = logging.getLogger(__name__)
+
+# Seconds for which it stays when nobody talks to it and no domain has windows.
+GRACE = 20.0
+_LINE = 16 << 10
+
+
+def socket_path(uri: str) -> Path:
+    """Where the service of a connection and of this screen listens."""
+    name = hashlib.sha256(f"{uri} {os.environ.get('DISPLAY', '')}".encode()).hexdigest()[:16]
+    return user_folder() / f"windows-{name}.sock"
+
+
+class WindowService:
+    """Looks after the windows of a connection's domains until nobody needs it."""
+
+    def __init__(self, uri: str, grace: float = GRACE) -> None:
+        self._uri = uri
+        self._grace = grace
+        self._store = DomainStore()
+        self._hosts = Hosts(self._store, watch=True)
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> bool:
+        """Serve; returns False at once when another one serves already."""
+        path = await asyncio.to_thread(socket_path, self._uri)
+        with path.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            self._options = await asyncio.to_thread(self._load_options)
+            self._supervisor = WindowSupervisor(self._hosts, self._store, self._options)
+            path.unlink(missing_ok=True)
+            server = await asyncio.start_unix_server(self._serve, path, limit=_LINE)
+            self._hosts.follow(self._uri)
+            self._supervisor.on_change(lambda _uuid, _status: self._end_when_idle())
+            self._end_when_idle()
+            try:
+                await self._ended.wait()
+            finally:
+                # From here on a new one may be started: this one must not be found any more.
+                server.close()
+                path.unlink(missing_ok=True)
+                self._supervisor.end()
+                await self._hosts.close()
+        return True
+
+    def stop(self) -> None:
+        """Close all windows and end."""
+        self._ended.set()
+
+    def _load_options(self) -> WindowOptions:
+        options, trouble = WindowOptionsFile().load()
+        if trouble:
+            log.warning("%s", trouble)
+        return options
+
+    def _end_when_idle(self) -> None:
+        if not self._is_idle():
+            return
+        asyncio.get_running_loop().call_later(self._grace, lambda: self._ended.set() if self._is_idle() else None)
+
+    def _is_idle(self) -> bool:
+        return not self._clients and self._supervisor.is_idle
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
+
+        def tell(uuid: str, status: WindowStatus | None) -> None:
+            data = status.to_data() if status else {"uuid": uuid, "gone": True}
+            writer.write(json.dumps(data).encode() + b"\n")
+
+        self._supervisor.on_change(tell)
+        try:
+            while line := await reader.readline():
+                await self._obey(json.loads(line))
+        except (ValueError, KeyError, OSError) as error:
+            log.warning("a client of the window service talks nonsense: %s", error)
+        finally:
+            self._supervisor.forget(tell)
+            self._clients.discard(writer)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            self._end_when_idle()
+
+    async def _obey(self, request: dict[str, str]) -> None:
+        match request["do"]:
+            case "reload":
+                self._supervisor.set_options(await asyncio.to_thread(self._load_options))
+            case "launching":
+                line = json.dumps({"startup_id": request["startup_id"][:200]})
+                self._supervisor.launching(request["uuid"], line)
+            case "stop":
+                self.stop()
