@@ -20,6 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qubes_manager.cli.windows import main as windows
 
         return windows(words[1:])
+    if words[:1] == ["run"]:
+        from qubes_manager.cli.run_app import main as run_app
+
+        return run_app(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
     if options.check_host:
@@ -35,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = new_parser("qubes-manager", "Manage security domains on libvirt. “setup --help” tells of the set-up.")
+    parser = new_parser("qubes-manager", "Manage security domains on libvirt. See also: setup --help, run --help.")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--picture", type=Path, metavar="FILE", help="save a picture of the window, print it and exit")
     parser.add_argument("--check-host", action="store_true", help="say what this machine can do, and exit")

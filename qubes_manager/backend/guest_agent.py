@@ -5,7 +5,6 @@ import base64
 import binascii
 import json
 import secrets
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,9 +110,9 @@ class GuestAgent:
             # Even when cancelled; the guest's own affair when it does not obey.
             await asyncio.shield(self._clean(folder))
 
-    async def run_argv(self, argv: Sequence[str], **options: Any) -> int:
-        """As run(), for words that no shell may interpret."""
-        return await self.run(shlex.join(argv), **options)
+    async def call(self, argv: Sequence[str]) -> int:
+        """Run a program of the guest as root, without input and output, and return its exit code; raises GuestError."""
+        return await self._finish(await self._exec(list(argv)))
 
     async def _clean(self, folder: str) -> None:
         try:

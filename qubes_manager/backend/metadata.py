@@ -71,6 +71,8 @@ def read_from(element: etree._Element | None) -> dict[str, object]:
         "tags": frozenset(filter(None, tags)),
         "features": tuple(sorted(features)),
         "volumes": tuple(volumes),
+        "menu": tuple(texts["menu"].split()) if "menu" in texts else None,
+        "favourites": tuple(texts.get("favourites", "").split()),
     }
 
 
@@ -175,6 +177,11 @@ class MetadataEdit:
         """Replace the record of our volumes."""
         self._replace("volume", [(_volume_attributes(v), v.name) for v in volumes])
 
+    def set_menu(self, menu: Iterable[str] | None, favourites: Iterable[str]) -> None:
+        """Set which applications the menu shows (None: all) and which come first."""
+        self.set_text("menu", None if menu is None else " ".join(menu))
+        self.set_text("favourites", " ".join(favourites) or None)
+
     def xml(self) -> str:
         """The element as text, for virDomainSetMetadata."""
         return etree.tostring(self._root, encoding="unicode")
@@ -208,4 +215,5 @@ def for_new_domain(config: DomainConfig) -> etree._Element:
     edit.set_tags(config.tags)
     edit.set_features(dict(config.features))
     edit.set_volumes(config.volumes)
+    edit.set_menu(config.menu, config.favourites)
     return root

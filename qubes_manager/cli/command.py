@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qubes_manager.cli.options import DONE, FAILED, INTERRUPTED, add_domains, new_parser, wanted_uris
-from qubes_manager.core.domain import Domain, DomainClass
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
@@ -53,7 +53,14 @@ class Session:
 
         lifecycle = Lifecycle(self.hosts, self.store)
         lifecycle.roots.on_settled(lambda settlement: print(settlement.sentence, file=sys.stderr))
+        lifecycle.before_shutdown = self._read_applications
         return lifecycle
+
+    async def _read_applications(self, key: DomainKey) -> None:
+        from qubes_manager.services.app_lists import AppLists
+        from qubes_manager.services.guest_commands import GuestCommands
+
+        await AppLists(self.store, GuestCommands(self.hosts, self.store, self.lifecycle())).refresh(key)
 
     async def recover(self) -> None:
         """Put in order what a program that died had begun."""

@@ -9,12 +9,15 @@ from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
+from qubes_manager.cli.applications import launching
 from qubes_manager.cli.command import Session, complain, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.core.domain import Domain
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.text import strip_escapes
 from qubes_manager.services.guest_commands import GuestCommands
+from qubes_manager.services.launching import SESSION_RUNNER
+from qubes_manager.services.window_link import has_screen
 
 # The eight colours of a terminal that are nearest to the labels.
 _COLOURS = {"red": 31, "orange": 33, "yellow": 33, "green": 32, "gray": 37, "blue": 34, "purple": 35, "black": 30}
@@ -28,8 +31,14 @@ def _parser() -> ArgumentParser:
     start.add_argument("--no-autostart", "--no-auto", "-n", action="store_false", dest="autostart")
     parser.add_argument("--pass-io", "-p", action="store_true", help="connect stdin, stdout and stderr")
     parser.add_argument("--localcmd", metavar="COMMAND", help="with --pass-io: connect this local command instead")
-    parser.add_argument("--gui", action="store_true", help="accepted; windows need no option")
-    parser.add_argument("--no-gui", "--nogui", action="store_true", help="accepted")
+    gui = parser.add_mutually_exclusive_group()
+    gui.add_argument(
+        "--gui",
+        action="store_true",
+        default=None,
+        help="in the domain's session, with its windows (the default where it has one and there is a screen)",
+    )
+    gui.add_argument("--no-gui", "--nogui", action="store_false", dest="gui", help="without windows")
     for stream in ("output", "stderr"):
         group = parser.add_mutually_exclusive_group()
         names = [f"--{colour}-{stream}" for colour in ("colour", "color")]
@@ -86,8 +95,9 @@ async def _run_in(session: Session, domains: Sequence[Domain], line: str, option
         local = _LocalCommand(options.localcmd) if options.localcmd else None
         out, err = _sinks(domain, options, local)
         try:
+            words = await _for_session(session, domain, line, options)
             code = await commands.run(
-                domain.key, line, user=options.user, data=data, out=out, err=err, autostart=options.autostart
+                domain.key, words, user=options.user, data=data, out=out, err=err, autostart=options.autostart
             )
         except QubesManagerError as error:
             complain(error, options.verbose)
@@ -98,6 +108,19 @@ async def _run_in(session: Session, domains: Sequence[Domain], line: str, option
                     sink.finish()
         highest = max(highest, code)
     return highest
+
+
+async def _for_session(session: Session, domain: Domain, line: str, options: Namespace) -> str:
+    """The command line as it is run: in the session where windows may come to the screen."""
+    has_session = bool(domain.config and domain.config.gui_port) and options.user in ("", "user")
+    if not (options.gui or (options.gui is None and has_session and has_screen() and not options.pass_io)):
+        return line
+    if not has_session:
+        raise Refused(f"“{domain.name}” has no session for windows")
+    if has_screen():
+        # The service shows the windows as soon as the domain runs.
+        await launching(session).link(domain.key.connection).ensure()
+    return shlex.join([SESSION_RUNNER, "exec", line])
 
 
 def _standard_input() -> bytes:

@@ -11,6 +11,7 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound, Refused
 from qubes_manager.services.block_devices import BlockDevices
 from qubes_manager.services.lifecycle import PassphraseNeeded
+from qubes_manager.services.window_link import WindowLink, has_screen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 await lifecycle.start(domain.key)
             except PassphraseNeeded:
                 await lifecycle.start(domain.key, ask_passphrase(f"Passphrase of “{domain.name}”"))
+            started = session.store.get(domain.key)
+            if has_screen() and started and started.config and started.config.gui_port:
+                await WindowLink(domain.key.connection).ensure()
 
         return await for_each(chosen(parser, options, session), act, options.verbose)
 

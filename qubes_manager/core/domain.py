@@ -137,6 +137,9 @@ class DomainConfig:
     others: tuple[tuple[str, str], ...] = ()
     console_log: str = ""
     gui_port: bool = False
+    # Applications that its menu shows (None: all of them), and those that come first.
+    menu: tuple[str, ...] | None = None
+    favourites: tuple[str, ...] = ()
 
     @property
     def netvm(self) -> str:

@@ -42,6 +42,7 @@ class DomainWindows:
         self._tell = tell
         self._status = WindowStatus(domain.key.uuid, WindowPhase.WAITING)
         self._viewer: ViewerProcess | None = None
+        self._launching = ""
         self._open, self._over = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
@@ -72,9 +73,11 @@ class DomainWindows:
             self._viewer.tell(rules.to_json())
 
     def launching(self, line: str) -> None:
-        """Tell the viewer that an application is being launched."""
+        """Tell the viewer that an application is being launched, as soon as there is one."""
         if self._viewer:
             self._viewer.tell(line)
+        else:
+            self._launching = line
 
     async def _follow(self, events: "asyncio.Queue[Event]", port: GuiPort) -> None:
         while True:
@@ -126,6 +129,9 @@ class DomainWindows:
         try:
             self._viewer = viewer
             viewer.tell(self._rules.to_json())
+            if self._launching:
+                viewer.tell(self._launching)
+                self._launching = ""
             talk = asyncio.get_running_loop().create_task(self._listen(viewer))
             over = asyncio.get_running_loop().create_task(self._over.wait())
             await asyncio.wait({talk, over}, return_when=asyncio.FIRST_COMPLETED)

@@ -37,6 +37,16 @@ class GuestCommands:
 
         Raises Refused, GuestError, NotFound.
         """
+        agent = await self.ready(key, autostart=autostart, startup_timeout=startup_timeout)
+        return await agent.run(command, user=user, data=data, out=out, err=err)
+
+    async def ready(
+        self, key: DomainKey, *, autostart: bool = True, startup_timeout: float = STARTUP_TIMEOUT
+    ) -> GuestAgent:
+        """Return the agent of a domain when it answers; a halted domain is started first when *autostart*.
+
+        Raises Refused, GuestError, NotFound.
+        """
         domain = self._store.require(key)
         if domain.is_host:
             raise Refused("dom0 is this machine: run the command in a terminal")
@@ -47,4 +57,4 @@ class GuestCommands:
             await self._lifecycle.start(key)
         agent = GuestAgent(self._hosts.connection(key.connection), domain)
         await agent.wait(startup_timeout)
-        return await agent.run(command, user=user, data=data, out=out, err=err)
+        return agent

@@ -1,6 +1,7 @@
 """Starting, pausing and ending domains."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 _LEFTOVER = "Overlay file"
 _WRONG_PASSPHRASE = "Invalid password"  # noqa: S105 - libvirt says so
 SHUTDOWN_TIMEOUT = 60.0
+# Seconds that a template may take to tell its applications before it shuts down.
+_LAST_WORDS = 15.0
 
 
 class ShutdownTimedOut(TimedOut):
@@ -46,6 +49,8 @@ class Lifecycle:
         self._hosts = hosts
         self._store = store
         self.roots = roots or TemplateRoots(hosts, store)
+        # Asked about a template before it is told to shut down: what was installed in it is in its menu then.
+        self.before_shutdown: Callable[[DomainKey], Awaitable[object]] | None = None
 
     async def start(self, key: DomainKey, passphrase: str = "") -> None:
         """Start a halted domain, or let a paused one go on; one that runs by now is left alone.
@@ -170,6 +175,11 @@ class Lifecycle:
 
     async def _shut_down(self, key: DomainKey, timeout: float) -> None:
         domain = self._store.require(key)
+        if self.before_shutdown and domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
+            # A guest that hangs must not keep anyone from shutting it down.
+            with contextlib.suppress(TimeoutError, QubesManagerError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self.before_shutdown(key)
         with self._hosts.connection(key.connection).listen() as events:
             await actions_on(self._hosts, domain).request_shutdown()
             await self._wait_stopped(domain, events, timeout)

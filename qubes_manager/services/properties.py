@@ -1,8 +1,10 @@
 """Changing what is set of a domain."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from qubes_manager.core.applications import check_id
 from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.labels import LABELS
@@ -11,6 +13,7 @@ from qubes_manager.core.values import MAX_WORD, check_word
 from qubes_manager.services.domain_access import actions_on
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.store import DomainStore
+from qubes_manager.services.window_options import WindowOptionsFile
 
 if TYPE_CHECKING:
     from qubes_manager.backend.domain_xml import DomainEdit
@@ -55,6 +58,12 @@ class Properties:
             if len(value) > MAX_WORD or not value.isprintable():
                 raise BadInput(f"feature {name}", value[:80], "use at most 255 printable characters")
         await self._edit(key, lambda edit: edit.set_features(features))
+
+    async def set_menu(self, key: DomainKey, menu: Iterable[str] | None, favourites: Iterable[str] = ()) -> None:
+        """Set which applications the domain's menu shows (None: all of them), and which of them come first."""
+        chosen = None if menu is None else [check_id(app) for app in menu]
+        first = [check_id(app) for app in favourites]
+        await self._edit(key, lambda edit: edit.set_menu(chosen, first))
 
     async def set_default_dispvm(self, key: DomainKey, name: str) -> None:
         """Set which domain disposables opened from this one are made of; empty for none."""
@@ -158,4 +167,5 @@ class Properties:
         if any(d.name == name for d in self._store.of_host(key.connection)):
             raise Refused(f"there is a domain “{name}” already; choose another name")
         await actions_on(self._hosts, domain).rename(name)
+        await asyncio.to_thread(WindowOptionsFile().rename, domain.name, name)
         await self._hosts.refresh(key)

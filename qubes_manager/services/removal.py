@@ -9,6 +9,7 @@ from qubes_manager.core.errors import Refused
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.volumes import OwnVolume, Role, chain
 from qubes_manager.services.domain_access import actions_on
+from qubes_manager.services.domain_files import forget_domain
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.making import take_away
 from qubes_manager.services.store import DomainStore
@@ -44,6 +45,7 @@ class Removal:
             async with domain_lock(key.uuid, domain.name):
                 await self._remove(domain)
         await self._hosts.refresh(key)
+        await forget_domain(domain)
 
     async def _remove(self, domain: Domain) -> None:
         connection = self._hosts.connection(domain.key.connection)

@@ -31,6 +31,8 @@ class WindowLink:
         self._uri = uri
         self._statuses: dict[str, WindowStatus] = {}
         self._listeners: list[Listener] = []
+        self._list_listeners: list[Callable[[], object]] = []
+        self._notice_listeners: list[Callable[[str], object]] = []
         self._changed = asyncio.Event()
 
     def status(self, uuid: str) -> WindowStatus | None:
@@ -40,6 +42,14 @@ class WindowLink:
     def on_change(self, listener: Listener) -> None:
         """Tell *listener* every change from now on."""
         self._listeners.append(listener)
+
+    def on_list(self, listener: Callable[[], object]) -> None:
+        """Call *listener* whenever a list of applications was read."""
+        self._list_listeners.append(listener)
+
+    def on_notice(self, listener: Callable[[str], object]) -> None:
+        """Call *listener* with what the service complains of."""
+        self._notice_listeners.append(listener)
 
     async def follow(self) -> None:
         """Start the service where there is none, and hear from it until cancelled."""
@@ -66,7 +76,7 @@ class WindowLink:
             raise QubesManagerError("the program that shows windows does not start; its log has more") from None
 
     async def ask(self, request: dict[str, str]) -> None:
-        """Send a request to the service, if it runs."""
+        """Send a request to the service, if it runs: what to do, and on what (see ``WindowService``)."""
         path = await asyncio.to_thread(socket_path, self._uri)
         with contextlib.suppress(OSError):
             _reader, writer = await asyncio.open_unix_connection(path)
@@ -102,7 +112,14 @@ class WindowLink:
         try:
             while line := await reader.readline():
                 data = json.loads(line)
-                self._take(str(data["uuid"]), None if data.get("gone") else WindowStatus.of(data))
+                if "applications" in data:
+                    for heard in self._list_listeners:
+                        heard()
+                elif "notice" in data:
+                    for told in self._notice_listeners:
+                        told(str(data["notice"]))
+                else:
+                    self._take(str(data["uuid"]), None if data.get("gone") else WindowStatus.of(data))
         finally:
             writer.close()
 

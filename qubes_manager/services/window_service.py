@@ -12,10 +12,18 @@ import logging
 import os
 from pathlib import Path
 
+from qubes_manager.backend.consoles import ConsoleKind
 from qubes_manager.backend.user_folder import user_folder
+from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.window_options import WindowOptions
-from qubes_manager.core.window_status import WindowStatus
+from qubes_manager.core.window_status import WindowPhase, WindowStatus
+from qubes_manager.services.app_lists import AppLists
+from qubes_manager.services.domain_console import Consoles
+from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.lifecycle import Lifecycle
+from qubes_manager.services.menu_keeper import MenuKeeper
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.window_options import WindowOptionsFile
 from qubes_manager.services.window_supervisor import WindowSupervisor
@@ -41,6 +49,10 @@ class WindowService:
         self._grace = grace
         self._store = DomainStore()
         self._hosts = Hosts(self._store, watch=True)
+        self._lifecycle = Lifecycle(self._hosts, self._store)
+        self._lists = AppLists(self._store, GuestCommands(self._hosts, self._store, self._lifecycle))
+        self._asked: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._ended = asyncio.Event()
 
@@ -54,18 +66,23 @@ class WindowService:
                 return False
             self._options = await asyncio.to_thread(self._load_options)
             self._supervisor = WindowSupervisor(self._hosts, self._store, self._options)
+            self._consoles = Consoles(self._hosts, self._store, self._options, lambda text: self._say(notice=text))
             path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, path, limit=_LINE)
             self._hosts.follow(self._uri)
-            self._supervisor.on_change(lambda _uuid, _status: self._end_when_idle())
+            self._supervisor.on_change(self._on_windows)
+            await self._lists.load()
+            keeper = asyncio.get_running_loop().create_task(MenuKeeper(self._store, self._lists).run())
             self._end_when_idle()
             try:
                 await self._ended.wait()
             finally:
                 # From here on a new one may be started: this one must not be found any more.
                 server.close()
+                keeper.cancel()
                 path.unlink(missing_ok=True)
                 self._supervisor.end()
+                self._consoles.end()
                 await self._hosts.close()
         return True
 
@@ -79,13 +96,38 @@ class WindowService:
             log.warning("%s", trouble)
         return options
 
+    def _on_windows(self, uuid: str, status: WindowStatus | None) -> None:
+        self._end_when_idle()
+        if status is None:
+            self._asked.discard(uuid)
+        elif status.phase is WindowPhase.SHOWN and uuid not in self._asked:
+            # Once in a run: its applications may have changed since the last one.
+            self._asked.add(uuid)
+            task = asyncio.get_running_loop().create_task(self._refresh_list(DomainKey(self._uri, uuid)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _refresh_list(self, key: DomainKey) -> None:
+        domain = self._store.get(key)
+        if domain is None or not self._lists.wants(domain):
+            return
+        try:
+            await self._lists.refresh(key)
+        except QubesManagerError as error:
+            log.warning("%s", error)
+        self._say(applications=key.uuid)
+
+    def _say(self, **values: str) -> None:
+        for writer in self._clients:
+            writer.write(json.dumps(values).encode() + b"\n")
+
     def _end_when_idle(self) -> None:
         if not self._is_idle():
             return
         asyncio.get_running_loop().call_later(self._grace, lambda: self._ended.set() if self._is_idle() else None)
 
     def _is_idle(self) -> bool:
-        return not self._clients and self._supervisor.is_idle
+        return not self._clients and self._supervisor.is_idle and self._consoles.is_idle
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
@@ -111,7 +153,12 @@ class WindowService:
     async def _obey(self, request: dict[str, str]) -> None:
         match request["do"]:
             case "reload":
-                self._supervisor.set_options(await asyncio.to_thread(self._load_options))
+                options = await asyncio.to_thread(self._load_options)
+                self._supervisor.set_options(options)
+                self._consoles.set_options(options)
+            case "console":
+                console = self._consoles.open(DomainKey(self._uri, request["uuid"]), ConsoleKind(request["kind"]))
+                console.add_done_callback(lambda _task: self._end_when_idle())
             case "launching":
                 line = json.dumps({"startup_id": request["startup_id"][:200]})
                 self._supervisor.launching(request["uuid"], line)

@@ -5,7 +5,6 @@ The rules come as a line of JSON on standard input, and again whenever they chan
 happens is told on standard output, a line of JSON each. Runs under the system's Python, which is the one that has xpra.
 """
 
-import json
 import os
 import resource
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 
 from qubes_manager.core.window_rules import WindowRules
 from qubes_manager.viewers.guard import Guard
+from qubes_manager.viewers.host import Host
 
 # The rules are held by replacing methods of xpra's client: only with a version whose methods are known to be those.
 KNOWN_XPRA = "3."
@@ -56,32 +56,23 @@ OPTIONS = (
 class Viewer:
     """The client's side of one domain: the guard, the border, and what is told to the supervisor."""
 
-    def __init__(self, rules: WindowRules, events: Any) -> None:
+    def __init__(self, rules: WindowRules, host: Host) -> None:
+        self.host = host
         self.guard = Guard(rules, lambda: self.screen, self.refused)
         self.client: Any = None
         # Packets are judged in xpra's network thread, which must not ask GDK.
         self.screen = (1, 1)
-        self._events = events
         self._refused: set[str] = set()
         self._startup_id = ""
-
-    def tell(self, event: str, **values: object) -> None:
-        """Say what happened; when nobody listens any more, the end of the input tells so too."""
-        try:
-            self._events.write(json.dumps({"event": event, **values}) + "\n")
-            self._events.flush()
-        except OSError:
-            return
 
     def refused(self, what: str) -> None:
         """Say once what the guest tried."""
         if what not in self._refused:
             self._refused.add(what)
-            self.tell("refused", what=what)
+            self.host.tell("refused", what=what)
 
-    def take_line(self, line: str) -> None:
+    def take(self, data: dict[str, Any]) -> None:
         """Follow what the supervisor says: new rules, or that an application is being launched."""
-        data = json.loads(line)
         if "startup_id" in data:
             self._startup_id = str(data["startup_id"])
             return
@@ -140,7 +131,7 @@ def prepare(viewer: Viewer, number: int) -> None:
         client = make_client(*args)
         hold_to_rules(viewer)
         follow_screen(viewer)
-        watch_input(viewer)
+        viewer.host.watch(viewer.take)
         return client
 
     main.connect_to = connect_to
@@ -175,7 +166,7 @@ def hold_to_rules(viewer: Viewer) -> None:
     def guarded_process(self: Any, proto: Any, packet: Any) -> None:
         for admitted in viewer.guard.admit(packet):
             if admitted[0] == "startup-complete":
-                viewer.tell("connected")
+                viewer.host.tell("connected")
             process_packet(self, proto, admitted)
 
     def guarded_next(self: Any) -> tuple[Any, ...]:
@@ -185,12 +176,12 @@ def hold_to_rules(viewer: Viewer) -> None:
     def make_window(self: Any, *args: Any) -> Any:
         viewer.before_new_window(self)
         window = make_new_window(self, *args)
-        viewer.tell("windows", count=len(self._id_to_window))
+        viewer.host.tell("windows", count=len(self._id_to_window))
         return window
 
     def lose_window(self: Any, packet: Any) -> None:
         lost_window(self, packet)
-        viewer.tell("windows", count=len(self._id_to_window))
+        viewer.host.tell("windows", count=len(self._id_to_window))
 
     def show(self: Any) -> None:
         viewer.new_window(self)
@@ -198,7 +189,7 @@ def hold_to_rules(viewer: Viewer) -> None:
 
     def mapped(self: Any) -> None:
         map_event(self)
-        viewer.tell("mapped", wid=self._id, managed=not self.is_OR())
+        viewer.host.tell("mapped", wid=self._id, managed=not self.is_OR())
 
     def move_by_hand(self: Any, *args: Any) -> None:
         # Only while a button is held in the window: a guest must not take the pointer by itself.
@@ -220,25 +211,6 @@ def hold_to_rules(viewer: Viewer) -> None:
     KeyboardHelper.parse_shortcuts = lambda _self, _shortcuts: {}
 
 
-def watch_input(viewer: Viewer) -> None:
-    """Read lines from the supervisor in the client's main loop."""
-    from gi.repository import GLib
-
-    rest = b""
-
-    def readable(_fd: int, _condition: Any) -> bool:
-        nonlocal rest
-        data = os.read(0, 1 << 16)
-        if not data:
-            os._exit(0)
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            viewer.take_line(line.decode())
-        return True
-
-    GLib.io_add_watch(0, GLib.PRIORITY_DEFAULT, GLib.IO_IN | GLib.IO_HUP, readable)
-
-
 def why_unusable() -> str:
     """Why xpra cannot be used here; empty when it can."""
     try:
@@ -250,23 +222,13 @@ def why_unusable() -> str:
     return ""
 
 
-def first_line() -> str:
-    """The first line of standard input, and not a byte more."""
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
-        line += byte
-    return line.decode()
-
-
 def main() -> int:
     """Show windows until the connection or the input ends."""
-    events = os.fdopen(os.dup(1), "w")
-    # What xpra prints belongs into the log.
-    os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    viewer = Viewer(WindowRules.of(json.loads(first_line())), events)
+    host = Host()
+    viewer = Viewer(host.first_rules(), host)
     if reason := why_unusable():
-        viewer.tell("unusable", reason=reason)
+        host.tell("unusable", reason=reason)
         return EXIT_UNUSABLE
     os.environ.update(XPRA_ALPHA="0", GDK_BACKEND="x11", NO_AT_BRIDGE="1", XPRA_SIGNAL_WATCHER="0")
     prepare(viewer, int(sys.argv[1]))

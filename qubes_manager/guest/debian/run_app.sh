@@ -1,7 +1,8 @@
 #!/bin/sh
-# Starts something in the user's session, without waiting for its end:
-#   run-app app ID        an application, by the name of its .desktop file without the ending
-#   run-app command LINE  a shell line
+# Starts something in the user's session:
+#   run-app app ID        an application, by the name of its .desktop file without the ending; does not wait for its end
+#   run-app command LINE  a shell line, without waiting for its end
+#   run-app exec LINE     a shell line, in the foreground
 # Exit codes: 66 there is no such application, 69 there is no session, 65 it could not be started.
 set -u
 run=/run/qubes-manager-gui
@@ -40,5 +41,6 @@ case $1 in
   command)
     setsid -f sh -c "$2" </dev/null >/dev/null 2>&1 || exit 65
     ;;
+  exec) exec sh -c "$2" ;;
   *) exit 64 ;;
 esac

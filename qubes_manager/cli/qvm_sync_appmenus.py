@@ -1,0 +1,42 @@
+"""qvm-sync-appmenus: read a domain's applications anew, and let the desktop's menu follow."""
+
+from collections.abc import Sequence
+
+from qubes_manager.cli.applications import app_lists
+from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.options import DONE, new_parser
+from qubes_manager.core.domain import DomainClass
+from qubes_manager.services.app_menus import AppMenus
+from qubes_manager.services.menu_keeper import update_menu
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = new_parser(
+        "qvm-sync-appmenus", "Read the applications of a template (or of a domain without one), and update the menus."
+    )
+    parser.add_argument("--regenerate-only", action="store_true", help="ask no guest; only write the menus anew")
+    parser.add_argument("VMNAME", help="the domain; one that is halted is started, and shut down afterwards")
+    options = parser.parse_args(argv)
+
+    async def job(session: Session) -> int:
+        lists = await app_lists(session)
+        domain = session.find(options.VMNAME)
+        if not options.regenerate_only:
+            was_running = domain.state.is_active
+            found = await lists.refresh(domain.key, autostart=True)
+            if not was_running:
+                await session.lifecycle().shutdown(domain.key)
+            if not options.quiet:
+                print(f"{domain.name}: {len(found)} application{'' if len(found) == 1 else 's'}")
+        users = [
+            d
+            for d in session.domains
+            if d.key == domain.key or (domain.klass is DomainClass.TEMPLATE and lists.source(d) == domain.key.uuid)
+        ]
+        for user in users:
+            if not user.is_host:
+                await update_menu(AppMenus(), lists, session.fresh(user))
+        return DONE
+
+    return run(options, job, watch=True, recover=True)

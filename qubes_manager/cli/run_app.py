@@ -1,0 +1,45 @@
+"""qubes-manager run: start an application in a domain; what the desktop's menu calls."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+from qubes_manager.cli.applications import launching
+from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.options import DONE, FAILED, new_parser
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.services.notices import Notice
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``qubes-manager run``."""
+    parser = new_parser("qubes-manager run", "Start an application in a domain, the domain first if need be.")
+    parser.add_argument("VMNAME", help="the domain")
+    parser.add_argument("APPLICATION", help="the name of its .desktop file in the domain, without the ending")
+    options = parser.parse_args(argv)
+
+    async def job(session: Session) -> int:
+        notice = Notice(f"{options.VMNAME}: {options.APPLICATION}")
+        try:
+            domain = session.find(options.VMNAME)
+            steps: asyncio.Queue[str] = asyncio.Queue()
+            teller = asyncio.get_running_loop().create_task(_tell(notice, steps))
+            try:
+                startup_id = os.environ.get("DESKTOP_STARTUP_ID", "")
+                await launching(session).application(
+                    domain.key, options.APPLICATION, step=steps.put_nowait, startup_id=startup_id
+                )
+            finally:
+                teller.cancel()
+        except QubesManagerError as error:
+            await notice.say(str(error), urgent=True)
+            # On a terminal that was said already.
+            return FAILED
+        return DONE
+
+    return run(options, job)
+
+
+async def _tell(notice: Notice, steps: "asyncio.Queue[str]") -> None:
+    while True:
+        await notice.say(await steps.get())
