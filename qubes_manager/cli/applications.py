@@ -4,12 +4,14 @@ from qubes_manager.cli.command import Session
 from qubes_manager.services.app_lists import AppLists
 from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.launching import Launching
+from qubes_manager.services.window_links import WindowLinks
 
 
 def launching(session: Session) -> Launching:
     """What starts applications."""
     lifecycle = session.lifecycle()
-    return Launching(session.store, GuestCommands(session.hosts, session.store, lifecycle), lifecycle)
+    commands = GuestCommands(session.hosts, session.store, lifecycle)
+    return Launching(session.store, commands, lifecycle, WindowLinks(session.store))
 
 
 async def app_lists(session: Session) -> AppLists:

@@ -86,6 +86,10 @@ def _promotable(domain: Domain) -> bool:
     return _halted(domain) and domain.klass is DomainClass.STANDALONE and _has_volumes(domain)
 
 
+def _has_port(domain: Domain) -> bool:
+    return not domain.is_host and not domain.stale and bool(domain.config and domain.config.gui_port)
+
+
 def _any(domain: Domain) -> bool:
     return not domain.is_host
 
@@ -114,6 +118,10 @@ OPERATIONS: dict[str, Operation] = {
         Operation("autostart", "Change autostart of", _persistent, Risk.STATE),
         Operation("logs", "Show the logs of", _any, many=False),
         Operation("devices", "Attach block devices to", _guest, many=False),
+        Operation("console", "Open the console of", _active, many=False),
+        Operation("serial", "Open the serial console of", _active, many=False),
+        Operation("shortcuts", "Choose the applications of", _has_port, many=False),
+        Operation("refresh-apps", "Read the applications of", lambda d: _running(d) and _has_port(d)),
         Operation("run", "Run a command in", _running),
         Operation("settings", "Change the settings of", _guest, many=False),
     )

@@ -32,6 +32,7 @@ class Settings:
     window_width: int = 1180
     window_height: int = 720
     show_details: bool = True
+    show_applications: bool = True
     show_toolbar: bool = True
     setup_offered: bool = False
 

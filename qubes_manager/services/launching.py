@@ -11,7 +11,7 @@ from qubes_manager.core.errors import GuestError, NotFound, Refused
 from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.store import DomainStore
-from qubes_manager.services.window_link import WindowLink
+from qubes_manager.services.window_links import WindowLinks
 from qubes_manager.services.window_options import WindowOptionsFile
 
 # What starts things in the user's session, in guests that have one.
@@ -26,15 +26,11 @@ Step = Callable[[str], object]
 class Launching:
     """Starts an application, its domain first where it must, and sees that its window can come to the screen."""
 
-    def __init__(self, store: DomainStore, commands: GuestCommands, lifecycle: Lifecycle) -> None:
+    def __init__(self, store: DomainStore, commands: GuestCommands, lifecycle: Lifecycle, links: WindowLinks) -> None:
         self._store = store
         self._commands = commands
         self._lifecycle = lifecycle
-        self._links: dict[str, WindowLink] = {}
-
-    def link(self, uri: str) -> WindowLink:
-        """The way to the program that shows the windows of a connection's domains."""
-        return self._links.setdefault(uri, WindowLink(uri))
+        self._links = links
 
     async def application(
         self, key: DomainKey, app_id: str, *, step: Step = lambda _text: None, startup_id: str = ""
@@ -53,19 +49,19 @@ class Launching:
     async def window(self, key: DomainKey, before: int, timeout: float = _WINDOW_PATIENCE) -> bool:
         """Wait until a domain has shown more windows than *before*; returns whether it has after *timeout* seconds."""
         with contextlib.suppress(TimeoutError):
-            await self.link(key.connection).wait(key.uuid, lambda status: status.mapped > before, timeout)
+            await self._links.link(key.connection).wait(key.uuid, lambda status: status.mapped > before, timeout)
             return True
         return False
 
     def mapped(self, key: DomainKey) -> int:
         """How many windows a domain has shown so far, as far as was heard."""
-        status = self.link(key.connection).status(key.uuid)
+        status = self._links.link(key.connection).status(key.uuid)
         return status.mapped if status else 0
 
     async def _launch(self, key: DomainKey, words: Sequence[str], what: str, step: Step, startup_id: str) -> None:
         domain = self._store.require(key)
         _refuse_without_port(domain)
-        link = self.link(key.connection)
+        link = self._links.link(key.connection)
         options, _trouble = await asyncio.to_thread(WindowOptionsFile().load)
         if not domain.state.is_active:
             step(f"“{domain.name}” is being started")

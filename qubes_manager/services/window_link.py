@@ -14,6 +14,7 @@ from qubes_manager.services.window_service import socket_path
 
 _START_PATIENCE = 15.0
 _PAUSE = 0.1
+_ANSWER_PATIENCE = 30.0
 # Seconds before a service that ended is looked for again.
 _RETRY = 2.0
 Listener = Callable[[str, WindowStatus | None], None]
@@ -28,7 +29,7 @@ class WindowLink:
     """The way to the service of one connection."""
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
+        self.uri = uri
         self._statuses: dict[str, WindowStatus] = {}
         self._listeners: list[Listener] = []
         self._list_listeners: list[Callable[[], object]] = []
@@ -64,7 +65,7 @@ class WindowLink:
         """Start the service where there is none; raises Refused without a screen, QubesManagerError."""
         if not has_screen():
             raise Refused("there is no X display: log in to a desktop with X or XWayland")
-        path = await asyncio.to_thread(socket_path, self._uri)
+        path = await asyncio.to_thread(socket_path, self.uri)
         if await _answers(str(path)):
             return
         await asyncio.to_thread(self._spawn)
@@ -77,13 +78,17 @@ class WindowLink:
 
     async def ask(self, request: dict[str, str]) -> None:
         """Send a request to the service, if it runs: what to do, and on what (see ``WindowService``)."""
-        path = await asyncio.to_thread(socket_path, self._uri)
+        path = await asyncio.to_thread(socket_path, self.uri)
         with contextlib.suppress(OSError):
-            _reader, writer = await asyncio.open_unix_connection(path)
-            writer.write(json.dumps(request).encode() + b"\n")
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(json.dumps(request).encode() + b"\n")
+                async with asyncio.timeout(_ANSWER_PATIENCE):
+                    await reader.readline()
+            except TimeoutError:
+                raise QubesManagerError("the program that shows windows does not answer") from None
+            finally:
+                writer.close()
 
     async def wait(self, uuid: str, check: Callable[[WindowStatus], bool], timeout: float) -> WindowStatus:
         """Wait until *check* holds for a domain's windows; needs ``follow``. Raises TimeoutError."""
@@ -98,7 +103,7 @@ class WindowLink:
     def _spawn(self) -> None:
         # It lives on when this program ends.
         subprocess.Popen(
-            [sys.executable, "-m", "qubes_manager", "windows", "--connect", self._uri],
+            [sys.executable, "-m", "qubes_manager", "windows", "--connect", self.uri],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -107,8 +112,9 @@ class WindowLink:
         )
 
     async def _hear(self) -> None:
-        path = await asyncio.to_thread(socket_path, self._uri)
+        path = await asyncio.to_thread(socket_path, self.uri)
         reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"do": "follow"}\n')
         try:
             while line := await reader.readline():
                 data = json.loads(line)

@@ -24,7 +24,7 @@ from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.menu_keeper import MenuKeeper
-from qubes_manager.services.store import DomainStore
+from qubes_manager.services.store import DomainStore, HostPhase, HostStatus
 from qubes_manager.services.window_options import WindowOptionsFile
 from qubes_manager.services.window_supervisor import WindowSupervisor
 
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 # Seconds for which it stays when nobody talks to it and no domain has windows.
 GRACE = 20.0
 _LINE = 16 << 10
+_READ_PATIENCE = 20.0
 
 
 def socket_path(uri: str) -> Path:
@@ -54,7 +55,7 @@ class WindowService:
         self._asked: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
-        self._ended = asyncio.Event()
+        self._connected, self._ended = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> bool:
         """Serve; returns False at once when another one serves already."""
@@ -69,6 +70,7 @@ class WindowService:
             self._consoles = Consoles(self._hosts, self._store, self._options, lambda text: self._say(notice=text))
             path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, path, limit=_LINE)
+            self._store.on_host(self._on_host)
             self._hosts.follow(self._uri)
             self._supervisor.on_change(self._on_windows)
             await self._lists.load()
@@ -95,6 +97,10 @@ class WindowService:
         if trouble:
             log.warning("%s", trouble)
         return options
+
+    def _on_host(self, status: HostStatus) -> None:
+        if status.phase is HostPhase.CONNECTED:
+            self._connected.set()
 
     def _on_windows(self, uuid: str, status: WindowStatus | None) -> None:
         self._end_when_idle()
@@ -130,21 +136,27 @@ class WindowService:
         return not self._clients and self._supervisor.is_idle and self._consoles.is_idle
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients.add(writer)
-
         def tell(uuid: str, status: WindowStatus | None) -> None:
             data = status.to_data() if status else {"uuid": uuid, "gone": True}
             writer.write(json.dumps(data).encode() + b"\n")
 
-        self._supervisor.on_change(tell)
         try:
             while line := await reader.readline():
-                await self._obey(json.loads(line))
-        except (ValueError, KeyError, OSError) as error:
-            log.warning("a client of the window service talks nonsense: %s", error)
+                request = json.loads(line)
+                if request["do"] == "follow":
+                    self._clients.add(writer)
+                    self._supervisor.on_change(tell)
+                else:
+                    await self._obey(request)
+                    writer.write(b'{"done": true}\n')
+        except ConnectionError:
+            pass
+        except (ValueError, KeyError, TimeoutError, OSError) as error:
+            log.warning("a request to the window service failed: %r", error)
         finally:
-            self._supervisor.forget(tell)
-            self._clients.discard(writer)
+            if writer in self._clients:
+                self._supervisor.forget(tell)
+                self._clients.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -157,6 +169,9 @@ class WindowService:
                 self._supervisor.set_options(options)
                 self._consoles.set_options(options)
             case "console":
+                # A service that was only just started has not read its domains yet.
+                async with asyncio.timeout(_READ_PATIENCE):
+                    await self._connected.wait()
                 console = self._consoles.open(DomainKey(self._uri, request["uuid"]), ConsoleKind(request["kind"]))
                 console.add_done_callback(lambda _task: self._end_when_idle())
             case "launching":

@@ -16,14 +16,16 @@ from typing import Any
 
 import qasync
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QSystemTrayIcon
 
 from qubes_manager import __version__
 from qubes_manager.services.caretaker import Caretaker
 from qubes_manager.services.logs import own_log_path
+from qubes_manager.services.menu_keeper import MenuKeeper
 from qubes_manager.services.settings_file import SettingsFile
 from qubes_manager.services.store import HostPhase
 from qubes_manager.services.template_roots import Outcome, Settlement
+from qubes_manager.ui.applications_dock import Tray
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.message_bar import Level
 from qubes_manager.ui.picture import take_picture
@@ -83,6 +85,11 @@ async def _main(
         services.hosts.follow(uri, openers.get(uri))
     window.tasks.spawn(services.poller.run())
     window.tasks.spawn(_caretaker(window, services).run())
+    window.tasks.spawn(services.links.run())
+    window.tasks.spawn(MenuKeeper(services.store, services.lists).run())
+    window.tasks.spawn(services.lists.load())
+    tray = Tray(window, window.applications.model, window.commands.apps, [window.window_actions["quit"]])
+    tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)
     code = 0
@@ -93,6 +100,7 @@ async def _main(
             await ended.wait()
     finally:
         window.tasks.cancel_all()
+        tray.hide()
         window.hide()
         with contextlib.suppress(OSError):
             await asyncio.to_thread(file.save, window.current_settings())

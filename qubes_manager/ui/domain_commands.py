@@ -11,6 +11,7 @@ from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.services.lifecycle import PassphraseNeeded, ShutdownTimedOut
 from qubes_manager.services.networks import network_choices
 from qubes_manager.services.removal import in_removal_order
+from qubes_manager.ui.app_commands import AppCommands
 from qubes_manager.ui.confirm import Confirmation, finished
 from qubes_manager.ui.devices_dialog import DevicesDialog
 from qubes_manager.ui.jobs import Jobs
@@ -19,7 +20,7 @@ from qubes_manager.ui.message_bar import Level, MessageBar
 from qubes_manager.ui.name_dialog import NameDialog, PassphraseDialog
 from qubes_manager.ui.run_dialog import RunDialog
 from qubes_manager.ui.services import Services
-from qubes_manager.ui.settings_dialog import SettingsDialog
+from qubes_manager.ui.settings_dialog import FULLSCREEN, SettingsDialog
 from qubes_manager.ui.tasks import Tasks
 from qubes_manager.ui.volumes_dialog import VolumesDialog
 
@@ -47,6 +48,7 @@ class DomainCommands:
         self._confirmation = confirmation
         self._jobs = jobs
         self._edit_name = edit_name
+        self.apps = AppCommands(window, services, tasks, messages, self._start)
         self._work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
             "start": lambda domains: self._each(domains, self._start),
             "pause": lambda domains: self._each(domains, services.lifecycle.pause),
@@ -62,6 +64,10 @@ class DomainCommands:
             "logs": lambda domains: self._show_logs(domains[0]),
             "devices": lambda domains: self._show_devices(domains[0]),
             "run": self._show_run,
+            "console": lambda domains: self.apps.show_console(domains[0], "screen"),
+            "serial": lambda domains: self.apps.show_console(domains[0], "serial"),
+            "shortcuts": lambda domains: self.apps.show_shortcuts(domains[0]),
+            "refresh-apps": self.apps.refresh,
             "settings": lambda domains: self._show_settings(domains[0]),
         }
 
@@ -226,7 +232,10 @@ class DomainCommands:
     async def _show_settings(self, domain: Domain) -> None:
         services, uri = self._services, domain.key.connection
         networks = await network_choices(services.hosts, uri)
-        dialog = SettingsDialog(self._window, domain, services.store.of_host(uri), networks)
+        options = await services.window_settings.load()
+        dialog = SettingsDialog(self._window, domain, services.store.of_host(uri), networks, options)
         if await finished(dialog) == QDialog.DialogCode.Accepted:
-            for change in dialog.changes(self._services.properties):
+            if (allowed := dialog.fullscreen.currentData()) != options.domains.get(domain.name, {}).get(FULLSCREEN):
+                await services.window_settings.put({FULLSCREEN: allowed}, domain.name)
+            for change in dialog.changes(services.properties):
                 await change()

@@ -6,9 +6,10 @@ from importlib import resources
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QRectF, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPen, QPixmap
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QImage, QPainter, QPalette, QPen, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
+from qubes_manager.core.applications import ICON_SIDE, Application
 from qubes_manager.core.domain import Domain, DomainState
 from qubes_manager.core.labels import Label
 
@@ -82,6 +83,23 @@ def swatch(colour: str) -> QIcon:
         for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected, QIcon.Mode.Disabled):
             result.addPixmap(pixmap, mode)
     return result
+
+
+@lru_cache(maxsize=2048)
+def app_icon(app: Application) -> QIcon | None:
+    """The picture of a guest's application, from its plain pixels; None when it has none."""
+    if not app.icon:
+        return None
+    side = ICON_SIDE
+    image = QImage(app.icon, side, side, 4 * side, QImage.Format.Format_RGBA8888).copy()
+    return QIcon(QPixmap.fromImage(image))
+
+
+def application_icon(domain: Domain | None, app: Application | None) -> QIcon | None:
+    """The picture in a list of applications: of an application, of a domain, or of the favourites."""
+    if app:
+        return app_icon(app) or icon("windows")
+    return label_icon(domain.label) if domain else icon("favourite")
 
 
 def label_icon(label: Label | None) -> QIcon | None:

@@ -28,6 +28,7 @@ from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.services.clipboard import ClipboardContent
 from qubes_manager.services.store import Batch, HostPhase, HostStatus
 from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, label_menu
+from qubes_manager.ui.applications_dock import ApplicationsDock
 from qubes_manager.ui.confirm import Confirmation
 from qubes_manager.ui.details_pane import DetailsPane
 from qubes_manager.ui.domain_commands import DomainCommands
@@ -86,6 +87,8 @@ class MainWindow(QMainWindow):
         self._build_toolbar()
         self._build_centre()
         self._build_details()
+        self.applications = ApplicationsDock(self, services, self.commands.apps, self.commands.trigger)
+        self.resizeDocks([self.applications], [self.applications.sizeHint().width()], Qt.Orientation.Horizontal)
         self._build_menus()
         self._build_status()
         self._connect()
@@ -170,7 +173,7 @@ class MainWindow(QMainWindow):
         self._filters = self._choice_menu(view, "&Filter", {f.id: f.text for f in FILTERS.values()})
         self._columns = view.addMenu(self.view.columns_menu(self))
         self._appearances = self._choice_menu(view, "&Appearance", {a: a.capitalize() for a in APPEARANCES})
-        window.fill(view, ["toolbar", "details", "refresh"])
+        window.fill(view, ["toolbar", "applications", "details", "refresh", "window-options"])
         window.fill(bar.addMenu("&Logs"), ["all-logs", "wipe-clipboard"])
         window.fill(bar.addMenu("&Help"), ["about"])
         self._context_menu = QMenu("Domain", self)
@@ -211,8 +214,9 @@ class MainWindow(QMainWindow):
         self.filter_box.activated.connect(lambda index: self._set_filter(self.filter_box.itemData(index)))
         self._appearances.triggered.connect(lambda action: set_appearance(action.data()))
         self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
-        self.window_actions["details"].toggled.connect(self.dock.setVisible)
-        self.dock.visibilityChanged.connect(self._dock_shown)
+        for name, dock in (("details", self.dock), ("applications", self.applications)):
+            self.window_actions[name].toggled.connect(dock.setVisible)
+            dock.visibilityChanged.connect(lambda shown, name=name: self._dock_shown(name, shown))
 
     def _restore(self) -> None:
         settings = self._settings
@@ -228,6 +232,8 @@ class MainWindow(QMainWindow):
         self.toolbar.setVisible(settings.show_toolbar)
         self.window_actions["details"].setChecked(settings.show_details)
         self.dock.setVisible(settings.show_details)
+        self.window_actions["applications"].setChecked(settings.show_applications)
+        self.applications.setVisible(settings.show_applications)
         set_appearance(settings.appearance)
         self._set_filter(settings.filter)
         self._selection_changed()
@@ -295,10 +301,10 @@ class MainWindow(QMainWindow):
         self.model.set_filter(TableFilter.of(checked.data() if checked else "all", self.search.text()))
         self._choose_page()
 
-    def _dock_shown(self, shown: bool) -> None:
+    def _dock_shown(self, name: str, shown: bool) -> None:
         # A window that is hidden hides its docks too, which says nothing about what the user wants.
         if self.isVisible():
-            self.window_actions["details"].setChecked(shown)
+            self.window_actions[name].setChecked(shown)
 
     def _show_all(self) -> None:
         self.search.clear()
@@ -351,6 +357,7 @@ class MainWindow(QMainWindow):
             window_width=self.width(),
             window_height=self.height(),
             show_details=self.window_actions["details"].isChecked(),
+            show_applications=self.window_actions["applications"].isChecked(),
             show_toolbar=self.window_actions["toolbar"].isChecked(),
             setup_offered=self._settings.setup_offered,
         )

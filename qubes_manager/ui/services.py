@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qubes_manager.services.app_lists import AppLists
 from qubes_manager.services.clipboard import InterDomainClipboard
 from qubes_manager.services.cloning import Cloning
 from qubes_manager.services.creation import Creation
@@ -11,6 +12,7 @@ from qubes_manager.services.first_setup import FirstSetup
 from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.host_check import HostCheck
 from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.launching import Launching
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.logs import Logs
 from qubes_manager.services.promotion import Promotion
@@ -21,6 +23,8 @@ from qubes_manager.services.storage_pools import StoragePools
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.template_build import TemplateBuild
 from qubes_manager.services.usage_poller import UsagePoller
+from qubes_manager.services.window_links import WindowLinks
+from qubes_manager.services.window_settings import WindowSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Services:
     recovery: Recovery
     demo: Demo
     commands: GuestCommands
+    lists: AppLists
+    links: WindowLinks
+    launching: Launching
+    window_settings: WindowSettings
     logs: Logs
     clipboard: InterDomainClipboard
     poller: UsagePoller
@@ -54,6 +62,9 @@ def make_services() -> Services:
     hosts = Hosts(store, watch=True)
     lifecycle = Lifecycle(hosts, store)
     commands = GuestCommands(hosts, store, lifecycle)
+    lists = AppLists(store, commands)
+    links = WindowLinks(store)
+    lifecycle.before_shutdown = lists.refresh
     return Services(
         store=store,
         hosts=hosts,
@@ -71,6 +82,10 @@ def make_services() -> Services:
         recovery=Recovery(hosts, store, lifecycle.roots),
         demo=Demo(hosts, store),
         commands=commands,
+        lists=lists,
+        links=links,
+        launching=Launching(store, commands, lifecycle, links),
+        window_settings=WindowSettings(links),
         logs=Logs(),
         clipboard=InterDomainClipboard(),
         poller=UsagePoller(hosts, store),

@@ -10,11 +10,13 @@ from qubes_manager.core.errors import BadInput
 from qubes_manager.core.names import check_name
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.values import check_word
+from qubes_manager.core.window_options import WindowOptions
 from qubes_manager.services.networks import Choice
 from qubes_manager.services.properties import MAX_NOTES, Properties
 from qubes_manager.ui.form_dialog import FormDialog, label_box, number_box
 
 _MAX_MEMORY_MIB = 1 << 22
+FULLSCREEN = "allow_fullscreen"
 _LATER = "Takes effect when the domain is started next"
 Change = Callable[[], Awaitable[None]]
 
@@ -23,7 +25,12 @@ class SettingsDialog(FormDialog):
     """Edits a copy; ``changes`` gives what differs, as calls to make."""
 
     def __init__(
-        self, parent: QWidget, domain: Domain, others: Sequence[Domain] = (), networks: Sequence[Choice] = ()
+        self,
+        parent: QWidget,
+        domain: Domain,
+        others: Sequence[Domain] = (),
+        networks: Sequence[Choice] = (),
+        options: WindowOptions | None = None,
     ) -> None:
         super().__init__(parent, f"Settings of {domain.name}", "Save")
         self._domain = domain
@@ -41,6 +48,7 @@ class SettingsDialog(FormDialog):
         self.dispvm = _choice(config.default_dispvm, [("none", ""), *_disposable_templates(others)])
         self.disposables = _check("Disposables may be made of it", config.template_for_dispvms)
         self.backups = _check("Backups take it", config.include_in_backups)
+        self.fullscreen = _fullscreen_box(options or WindowOptions(), domain.name)
         self.autostart = _check("Start it with the host", domain.autostart)
         self.autostart.setEnabled(domain.persistent)
         self.tags = QLineEdit(" ".join(sorted(config.tags)))
@@ -71,6 +79,7 @@ class SettingsDialog(FormDialog):
         self.show_field(self.disposables, is_app)
         self.add_field("Backups", self.backups)
         self.add_field("Autostart", self.autostart)
+        self.add_field("Full screen", self.fullscreen)
         self.add_field("Tags", self.tags, self._check_tags)
         self.add_field("Notes", self.notes)
 
@@ -108,6 +117,20 @@ class SettingsDialog(FormDialog):
             (self.name.text(), self._domain.name, lambda v: properties.rename(key, v)),
         ]
         return [_call(act, new) for new, old, act in wanted if new != old]
+
+
+def _fullscreen_box(options: WindowOptions, domain: str) -> QComboBox:
+    """Whether the domain's windows may cover the whole screen; its value is None where all domains' option holds."""
+    box = QComboBox()
+    for text, value in (
+        (f"as for all domains ({'allowed' if options.value(FULLSCREEN) else 'refused'})", None),
+        ("allowed", True),
+        ("refused", False),
+    ):
+        box.addItem(text, value)
+    own = options.domains.get(domain, {}).get(FULLSCREEN)
+    box.setCurrentIndex((None, True, False).index(own))
+    return box
 
 
 def _call(act: Callable[[Any], Awaitable[None]], value: object) -> Change:

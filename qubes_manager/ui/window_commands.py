@@ -23,6 +23,7 @@ from qubes_manager.ui.services import Services
 from qubes_manager.ui.setup_assistant import SetupAssistant
 from qubes_manager.ui.tasks import Tasks
 from qubes_manager.ui.template_dialog import TemplateDialog
+from qubes_manager.ui.window_options_dialog import WindowOptionsDialog
 
 if TYPE_CHECKING:
     from qubes_manager.ui.main_window import MainWindow
@@ -54,6 +55,7 @@ class WindowCommands:
             "all-devices": lambda: tasks.spawn(domain_commands.show_all_devices(self._uri())),
             "all-logs": lambda: tasks.spawn(self._show_logs()),
             "wipe-clipboard": services.clipboard.wipe,
+            "window-options": lambda: tasks.spawn(self._show_window_options()),
             "search": self._search,
             "refresh": services.hosts.refresh_all,
             "about": lambda: window.show_about(),
@@ -77,6 +79,12 @@ class WindowCommands:
     def _search(self) -> None:
         self._window.search.setFocus()
         self._window.search.selectAll()
+
+    async def _show_window_options(self) -> None:
+        settings = self._services.window_settings
+        dialog = WindowOptionsDialog(self._window, await settings.load())
+        if await finished(dialog) == QDialog.DialogCode.Accepted and (values := dialog.values()):
+            await settings.put(values)
 
     async def _show_logs(self, first: str = "") -> None:
         services = self._services

@@ -110,7 +110,7 @@ class SerialView:
         return True
 
 
-class Console(Gtk.Window):
+class Console(Gtk.Window):  # type: ignore[misc]  # GTK has no types
     """The window: the domain's name and colour around what it shows."""
 
     def __init__(self, rules: WindowRules, kind: str, number: int, host: Host) -> None:

@@ -15,6 +15,8 @@ systemctl --quiet mask systemd-networkd-wait-online.service
 # A domain's system is thrown away, and a template is updated when its user says so: neither looks after itself.
 systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service dpkg-db-backup.timer
 ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+# Debian's session script opens a terminal where there is no desktop to start.
+[ ! -f /etc/xpra/conf.d/60_server.conf ] || sed -i '/^start *=/d' /etc/xpra/conf.d/60_server.conf
 # Every domain gets an identity of its own at each start.
 : >/etc/machine-id
 rm -f /var/cache/apt/*.bin /var/log/*.log /var/log/apt/* /usr/lib/qubes-manager/setup

@@ -1,0 +1,182 @@
+"""Applications grouped by domain, as a tree of two levels; the favourites of all domains come first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtGui import QIcon
+
+from qubes_manager.core.applications import Application
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.services.app_lists import AppLists, selected
+from qubes_manager.services.store import Batch, DomainStore
+
+Index = QModelIndex | QPersistentModelIndex
+ROOT = QModelIndex()
+FAVOURITES = "Favourites"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One application in one domain."""
+
+    domain: Domain
+    application: Application
+
+    @property
+    def is_favourite(self) -> bool:
+        """Whether it comes first."""
+        return bool(self.domain.config and self.application.id in self.domain.config.favourites)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A domain (none for the favourites) and what its menu shows."""
+
+    domain: Domain | None
+    applications: Sequence[Application]
+    entries: Sequence[Entry] = ()
+
+    @property
+    def title(self) -> str:
+        """What the group is called."""
+        return self.domain.name if self.domain else FAVOURITES
+
+    def entry(self, row: int) -> Entry:
+        """The application in that row."""
+        return Entry(self.domain, self.applications[row]) if self.domain else self.entries[row]
+
+    def __len__(self) -> int:
+        return len(self.applications) if self.domain else len(self.entries)
+
+
+def make_groups(domains: Sequence[Domain], lists: AppLists, words: Sequence[str] = ()) -> list[Group]:
+    """The groups of the domains that have applications, favourites first; all *words* must be found in each entry."""
+    groups, favourites = [], []
+    for domain in domains:
+        name = domain.name.casefold()
+        shown = [
+            app
+            for app in selected(domain, lists.of(domain))
+            if all(w in name or w in app.name.casefold() for w in words)
+        ]
+        if shown:
+            groups.append(Group(domain, shown))
+            entries = (Entry(domain, app) for app in shown)
+            favourites += [entry for entry in entries if entry.is_favourite]
+    return [Group(None, (), favourites), *groups] if favourites else groups
+
+
+class ApplicationsModel(QAbstractItemModel):
+    """Follows store and lists. *icons* gives the picture of an application or a domain."""
+
+    def __init__(
+        self, store: DomainStore, lists: AppLists, icons: Callable[[Domain | None, Application | None], QIcon | None]
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._lists = lists
+        self._icons = icons
+        self._words: tuple[str, ...] = ()
+        self._seen: dict[DomainKey, object] = {}
+        self.groups: list[Group] = []
+        store.on_batch(self._look)
+        lists.on_change(self.rebuild)
+
+    def set_search(self, text: str) -> None:
+        """Show only what has all words of *text*."""
+        words = tuple(text.casefold().split())
+        if words != self._words:
+            self._words = words
+            self.rebuild()
+
+    def rebuild(self) -> None:
+        """Take everything anew."""
+        self.beginResetModel()
+        domains = sorted(
+            (d for d in self._store.domains.values() if d.config and not d.is_host and not d.stale),
+            key=lambda d: d.name.casefold(),
+        )
+        self.groups = make_groups(domains, self._lists, self._words)
+        self.endResetModel()
+
+    def _look(self, batch: Batch) -> None:
+        # Figures change all the time; what stands here seldom does.
+        news = {domain.key: _what_shows(domain) for domain in (*batch.added, *batch.changed)}
+        changed = any(self._seen.get(key) != value for key, value in news.items())
+        self._seen.update(news)
+        for key in batch.removed:
+            changed |= self._seen.pop(key, None) is not None
+        if changed:
+            self.rebuild()
+
+    # What Qt asks.
+
+    def index(self, row: int, column: int, parent: Index = ROOT) -> QModelIndex:
+        if not self.hasIndex(row, column, parent):
+            return QModelIndex()
+        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
+
+    def parent(self, child: Index = ROOT) -> QModelIndex:  # type: ignore[override]
+        number = child.internalId() if child.isValid() else 0
+        return self.createIndex(number - 1, 0, 0) if number else QModelIndex()
+
+    def rowCount(self, parent: Index = ROOT) -> int:
+        if not parent.isValid():
+            return len(self.groups)
+        return 0 if parent.internalId() else len(self.groups[parent.row()])
+
+    def columnCount(self, parent: Index = ROOT) -> int:
+        return 1
+
+    def entry(self, index: Index) -> Entry | None:
+        """The application at an index; None for a group."""
+        number = index.internalId() if index.isValid() else 0
+        return self.groups[number - 1].entry(index.row()) if number else None
+
+    def domain(self, index: Index) -> Domain | None:
+        """The domain that an index belongs to."""
+        if entry := self.entry(index):
+            return entry.domain
+        return self.groups[index.row()].domain if index.isValid() else None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        entry = self.entry(index)
+        if entry is None:
+            return self._group_data(self.groups[index.row()], role)
+        app = entry.application
+        in_favourites = self.groups[index.internalId() - 1].domain is None
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return f"{app.name} ({entry.domain.name})" if in_favourites else app.name
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return f"{app.name} in {entry.domain.name}"
+            case Qt.ItemDataRole.ToolTipRole:
+                return f"{app.comment or app.name} — in {entry.domain.name}"
+            case Qt.ItemDataRole.DecorationRole:
+                return self._icons(entry.domain, app)
+        return None
+
+    def _group_data(self, group: Group, role: int) -> Any:
+        match role:
+            case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.AccessibleTextRole:
+                return group.title
+            case Qt.ItemDataRole.DecorationRole:
+                return self._icons(group.domain, None)
+            case Qt.ItemDataRole.ToolTipRole if group.domain:
+                label = group.domain.label.name if group.domain.label else "no label"
+                return f"{group.title}: {label}, {group.domain.state.value}"
+        return None
+
+
+def _what_shows(domain: Domain) -> object:
+    config = domain.config
+    return (
+        domain.name,
+        domain.label,
+        domain.stale,
+        config and (config.menu, config.favourites, config.template_uuid, config.klass),
+    )
