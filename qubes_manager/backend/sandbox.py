@@ -59,6 +59,8 @@ def viewer_command(
         "XDG_RUNTIME_DIR": "/run/user",
         "PYTHONPATH": "/app",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # There is no bus in there to tell anybody about controls.
+        "NO_AT_BRIDGE": "1",
         "DISPLAY": display,
         "XAUTHORITY": "/run/xauthority",
         "LANG": environment.get("LANG", "C.UTF-8"),

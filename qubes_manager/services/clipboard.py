@@ -35,6 +35,10 @@ class InterDomainClipboard:
         """What waits, if anything."""
         return self._content
 
+    def set_limit(self, max_size: int) -> None:
+        """Take at most *max_size* characters from now on."""
+        self._max_size = max_size
+
     def on_change(self, listener: Callable[[ClipboardContent | None], None]) -> None:
         """Call *listener* whenever something is put in, taken or wiped."""
         self._listeners.append(listener)

@@ -88,6 +88,7 @@ async def _main(
     window.tasks.spawn(services.links.run())
     window.tasks.spawn(MenuKeeper(services.store, services.lists).run())
     window.tasks.spawn(services.lists.load())
+    window.tasks.spawn(window.window_commands.apply_window_options())
     tray = Tray(window, window.applications.model, window.commands.apps, [window.window_actions["quit"]])
     tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()

@@ -77,11 +77,11 @@ class MainWindow(QMainWindow):
         self.commands = DomainCommands(
             self, services, self.tasks, self.messages, confirmation, jobs, lambda: self.view.edit_name()
         )
-        window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands, jobs)
+        self.window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands, jobs)
         self.domain_actions = ActionSet(
             self, DOMAIN_ACTIONS, lambda action: self.commands.trigger(action, self.view.selected_domains())
         )
-        self.window_actions = ActionSet(self, WINDOW_ACTIONS, window_commands.trigger)
+        self.window_actions = ActionSet(self, WINDOW_ACTIONS, self.window_commands.trigger)
         self.search = self._make_search()
         self.filter_box = self._make_filter_box()
         self._build_toolbar()

@@ -85,6 +85,12 @@ class WindowCommands:
         dialog = WindowOptionsDialog(self._window, await settings.load())
         if await finished(dialog) == QDialog.DialogCode.Accepted and (values := dialog.values()):
             await settings.put(values)
+            await self.apply_window_options()
+
+    async def apply_window_options(self) -> None:
+        """Let what is of this program follow the options."""
+        options = await self._services.window_settings.load()
+        self._services.clipboard.set_limit(int(options.value("max_clipboard_size")))
 
     async def _show_logs(self, first: str = "") -> None:
         services = self._services

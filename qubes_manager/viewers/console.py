@@ -4,7 +4,6 @@ Usage: console.py screen|serial FD, the number of a socket that speaks VNC or ca
 standard input, as for the application windows. GtkVnc and VTE do the protocols; neither reaches the host's clipboard.
 """
 
-import os
 import socket
 import sys
 from typing import Any
@@ -177,7 +176,6 @@ def _readable_on(colour: str) -> str:
 
 def main() -> None:
     """Show the console until its window or the input is closed."""
-    os.environ["NO_AT_BRIDGE"] = "1"
     host = Host()
     console = Console(host.first_rules(), sys.argv[1], int(sys.argv[2]), host)
     host.watch(lambda data: console.take_rules(WindowRules.of(data)))

@@ -116,7 +116,9 @@ class Guard:
         self._keep_decorated(window, metadata)
         self._windows[wid] = window
         metadata.setdefault(b"title", self.rules.title("").encode())
-        x, y = self._place(x - border, y - border, width, height)
+        # A window that was not placed yet says 0, 0: the host's window manager finds it a place.
+        if (x, y) != (0, 0) or not window.managed:
+            x, y = self._place(x - border, y - border, width, height)
         kind = "new-window" if managed or window.managed else "new-override-redirect"
         yield [kind, wid, x, y, width, height, metadata, {}]
 

@@ -230,7 +230,7 @@ def main() -> int:
     if reason := why_unusable():
         host.tell("unusable", reason=reason)
         return EXIT_UNUSABLE
-    os.environ.update(XPRA_ALPHA="0", GDK_BACKEND="x11", NO_AT_BRIDGE="1", XPRA_SIGNAL_WATCHER="0")
+    os.environ.update(XPRA_ALPHA="0", GDK_BACKEND="x11", XPRA_SIGNAL_WATCHER="0")
     prepare(viewer, int(sys.argv[1]))
     from xpra.scripts.main import main as xpra_main
 

@@ -228,8 +228,8 @@ ANYTHING = st.recursive(
     max_leaves=20,
 )
 KINDS = st.sampled_from(
-    ["new-window", "new-override-redirect", "window-metadata", "window-move-resize", "window-resized", "draw"]
-    + ["configure-override-redirect", "window-icon", "initiate-moveresize", "lost-window", "hello"]
+    """new-window new-override-redirect window-metadata window-move-resize window-resized draw window-icon
+    configure-override-redirect initiate-moveresize lost-window hello""".split()  # noqa: SIM905 - a list of words
 )
 SIZES = st.integers(-(1 << 40), 1 << 40)
 
