@@ -28,9 +28,10 @@ format: $(VENV)/test.stamp ## put the code into its form
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/test.stamp ## print speed, memory, idle cost, and what templates cost
+bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and windows cost
 	$(PYTHON) -m bench.bench
 	$(PYTHON) -m bench.templates
+	$(PYTHON) -m bench.windows
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
 	$(PYTEST) tests/e2e

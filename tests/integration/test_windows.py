@@ -83,7 +83,7 @@ def be_hostile(desk: Desk, name: str, *words: str) -> None:
 
 
 def end_hostile(desk: Desk, name: str) -> None:
-    in_guest(desk, name, "pkill -f hostile.py; true")
+    in_guest(desk, name, "pkill -f [h]ostile.py; true")
     desk.until(lambda: not desk.windows(f"[{name}] hostile"), "the hostile windows go")
 
 
@@ -135,7 +135,7 @@ def test_a_window_is_moved_resized_and_closed(desk: Desk) -> None:
     assert desk.border(window) == {BLUE}
     desk.tool("wmctrl", "-i", "-c", window)
     desk.until(lambda: not desk.windows("[work] moving"), "the window closes")
-    desk.until(lambda: not in_guest(desk, "work", "pgrep -f moving", check=False), "its program ends")
+    desk.until(lambda: not in_guest(desk, "work", "pgrep -f [m]oving", check=False), "its program ends")
 
 
 def test_menus_have_the_border_too(desk: Desk) -> None:
@@ -188,7 +188,7 @@ def test_hostile_titles_are_tamed(desk: Desk) -> None:
     titles = [t for t in desk.titles() if t.startswith("[untrusted]") and "letters" not in t]
     assert all(len(title) <= 220 and title.isascii() and title.isprintable() for title in titles)
     assert "[untrusted] Gr__e" in titles
-    in_guest(desk, "untrusted", "pkill -f hostile.py; true")
+    in_guest(desk, "untrusted", "pkill -f [h]ostile.py; true")
     desk.until(lambda: "[untrusted] Gr__e" not in desk.titles(), "they go")
 
 
@@ -202,7 +202,7 @@ def test_a_window_off_the_screen_is_brought_back(desk: Desk) -> None:
 def test_windows_are_limited_in_number(desk: Desk) -> None:
     desk.run("qvm-window-prefs", "untrusted", "windows_count_limit", 20)
     be_hostile(desk, "untrusted", "many", "600")
-    in_guest(desk, "untrusted", "for try in $(seq 100); do pgrep -f hostile.py >/dev/null && break; sleep 0.1; done")
+    in_guest(desk, "untrusted", "for try in $(seq 100); do pgrep -f [h]ostile.py >/dev/null && break; sleep 0.1; done")
     time.sleep(8)
     shown = [title for title in desk.titles() if title.startswith("[untrusted]")]
     assert 10 < len(shown) <= 20

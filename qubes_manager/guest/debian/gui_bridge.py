@@ -2,7 +2,8 @@
 """Joins the host's virtio-serial port and the display server's socket, for ever.
 
 The port reads end-of-file while no host is connected. The server must not see a client before there is one: it drops
-a client that is silent, and that goodbye is what the host would read first.
+a client that is silent, and that goodbye is what the host would read first. And the host takes an open port for a
+server that is ready, so the port stays shut until there is one.
 """
 
 import fcntl
@@ -11,11 +12,12 @@ import select
 import signal
 import socket
 import time
+from pathlib import Path
 
 PORT = "/dev/virtio-ports/org.qubes_manager.gui.0"
 SERVER = "/run/qubes-manager-gui/xpra.sock"
 CHUNK = 1 << 16
-PAUSE = 0.3
+PAUSE = 0.2
 # The driver raises SIGIO when a host comes or goes; a signal that was missed costs this many seconds.
 LONGEST_WAIT = 5
 
@@ -55,6 +57,8 @@ def join(port: int, server: socket.socket) -> None:
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
     while True:
+        while not Path(SERVER).exists():
+            time.sleep(PAUSE)
         port = os.open(PORT, os.O_RDWR)
         try:
             fcntl.fcntl(port, fcntl.F_SETOWN, os.getpid())
