@@ -34,11 +34,11 @@ bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and 
 	$(PYTHON) -m bench.windows
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
-	$(PYTEST) tests/e2e
+	$(PYTEST) tests/e2e tests/integration/test_windows.py
 	env -u DISPLAY -u WAYLAND_DISPLAY scripts/run
 	mkdir -p docs/pictures
 	convert build/manager.png -colors 128 docs/pictures/manager.png
-	for name in dark logs devices new-app assistant volumes; do \
+	for name in desktop consoles dark logs devices new-app assistant volumes; do \
 	  convert build/pictures/$$name.png -colors 128 docs/pictures/$$name.png; done
 
 clean: ## remove what was built; the guests in the cache stay

@@ -1,5 +1,6 @@
 """Running commands in domains."""
 
+import asyncio
 from collections.abc import Callable
 
 from qubes_manager.backend.guest_agent import GuestAgent
@@ -8,9 +9,7 @@ from qubes_manager.core.errors import Refused
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.store import DomainStore
-
-# Seconds that a guest may take from its start to its agent's first answer.
-STARTUP_TIMEOUT = 45.0
+from qubes_manager.services.window_options import WindowOptionsFile
 
 
 class GuestCommands:
@@ -31,7 +30,7 @@ class GuestCommands:
         out: Callable[[bytes], None] | None = None,
         err: Callable[[bytes], None] | None = None,
         autostart: bool = True,
-        startup_timeout: float = STARTUP_TIMEOUT,
+        startup_timeout: float | None = None,
     ) -> int:
         """Run a shell command and return its exit code; a halted domain is started first when *autostart*.
 
@@ -41,11 +40,12 @@ class GuestCommands:
         return await agent.run(command, user=user, data=data, out=out, err=err)
 
     async def ready(
-        self, key: DomainKey, *, autostart: bool = True, startup_timeout: float = STARTUP_TIMEOUT
+        self, key: DomainKey, *, autostart: bool = True, startup_timeout: float | None = None
     ) -> GuestAgent:
         """Return the agent of a domain when it answers; a halted domain is started first when *autostart*.
 
-        Raises Refused, GuestError, NotFound.
+        *startup_timeout* is in seconds; without it the user's option of that name counts. Raises Refused,
+        GuestError, NotFound.
         """
         domain = self._store.require(key)
         if domain.is_host:
@@ -56,5 +56,8 @@ class GuestCommands:
                 raise Refused(f"“{domain.name}” is {'paused' if standing else 'not running'}")
             await self._lifecycle.start(key)
         agent = GuestAgent(self._hosts.connection(key.connection), domain)
+        if startup_timeout is None:
+            options, _trouble = await asyncio.to_thread(WindowOptionsFile().load)
+            startup_timeout = float(options.value("startup_timeout", domain.name))
         await agent.wait(startup_timeout)
         return agent

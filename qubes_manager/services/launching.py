@@ -12,7 +12,6 @@ from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.window_links import WindowLinks
-from qubes_manager.services.window_options import WindowOptionsFile
 
 # What starts things in the user's session, in guests that have one.
 SESSION_RUNNER = "/usr/lib/qubes-manager/run-app"
@@ -62,7 +61,6 @@ class Launching:
         domain = self._store.require(key)
         _refuse_without_port(domain)
         link = self._links.link(key.connection)
-        options, _trouble = await asyncio.to_thread(WindowOptionsFile().load)
         if not domain.state.is_active:
             step(f"“{domain.name}” is being started")
             await self._lifecycle.start(key)
@@ -72,8 +70,7 @@ class Launching:
         opening = asyncio.get_running_loop().create_task(link.ensure())
         try:
             step(f"waiting for “{domain.name}”")
-            timeout = float(options.value("startup_timeout", domain.name))
-            agent = await self._commands.ready(key, startup_timeout=timeout)
+            agent = await self._commands.ready(key)
             await opening
         finally:
             opening.cancel()

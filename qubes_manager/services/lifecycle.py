@@ -147,7 +147,16 @@ class Lifecycle:
 
     async def request_shutdown(self, key: DomainKey) -> None:
         """Ask the guest to shut down, without waiting for it."""
-        await actions_on(self._hosts, self._store.require(key)).request_shutdown()
+        domain = self._store.require(key)
+        await self._hear_last_words(domain)
+        await actions_on(self._hosts, domain).request_shutdown()
+
+    async def _hear_last_words(self, domain: Domain) -> None:
+        """Let a template tell its applications; a guest that hangs keeps nobody from shutting it down."""
+        if self.before_shutdown and domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
+            with contextlib.suppress(TimeoutError, QubesManagerError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self.before_shutdown(domain.key)
 
     async def wait_halted(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Wait until a domain that was asked to shut down has done so; raises ShutdownTimedOut."""
@@ -175,11 +184,7 @@ class Lifecycle:
 
     async def _shut_down(self, key: DomainKey, timeout: float) -> None:
         domain = self._store.require(key)
-        if self.before_shutdown and domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
-            # A guest that hangs must not keep anyone from shutting it down.
-            with contextlib.suppress(TimeoutError, QubesManagerError):
-                async with asyncio.timeout(_LAST_WORDS):
-                    await self.before_shutdown(key)
+        await self._hear_last_words(domain)
         with self._hosts.connection(key.connection).listen() as events:
             await actions_on(self._hosts, domain).request_shutdown()
             await self._wait_stopped(domain, events, timeout)

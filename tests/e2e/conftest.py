@@ -59,6 +59,7 @@ class Program:
             **screen.environment,
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_DATA_HOME": str(folder / "data"),
             **(environment or {}),
         }
         self.log = folder / "program.log"

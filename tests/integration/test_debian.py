@@ -100,6 +100,9 @@ async def test_a_package_installed_in_the_template_comes_with_the_next_start(
     # The command a person types: it waits, says what became of the run, and tidies up.
     done = await asyncio.to_thread(run, "qvm-shutdown", "--wait", "--timeout", "120", "base")
     assert (done.returncode, done.stderr) == (0, "“base” has a new revision 2; domains get it at their next start.\n")
+    # Before it went it told its applications, and its domains show them.
+    listed = await asyncio.to_thread(run, "qvm-appmenus", "--get-available", "work")
+    assert listed.stdout == "debian-uxterm\tUXTerm\ndebian-xterm\tXTerm\n"
     await world.until(lambda: world.store.domains[work].outdated, "work would be updated by a restart", 30)
     await world.lifecycle.restart(work, 120)
     assert await tell(world, work, "hello") == "Hello, world!"

@@ -18,6 +18,7 @@ from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainClass, DomainKey
 from qubes_manager.services.creation_request import CreationRequest
 from tests.desk import COMMANDS, Desk
+from tests.e2e.conftest import Program
 from tests.integration.conftest import World, remove_all
 from tests.integration.test_templates import KEPT
 
@@ -280,21 +281,22 @@ def test_the_screen_and_the_serial_console_are_seen(desk: Desk) -> None:
     desk.tool("wmctrl", "-i", "-r", screen, "-b", "add,fullscreen")
     time.sleep(1)
     assert "FULLSCREEN" not in desk.tool("xprop", "-id", screen, "_NET_WM_STATE")
+    listen = "systemctl stop serial-getty@ttyS0; setsid -f sh -c 'head -n 1 </dev/ttyS0 >/tmp/line'"
+    in_guest(desk, "untrusted", listen, user="root")
     desk.run("qvm-console", "--serial", "untrusted")
     serial = desk.window("[untrusted] serial console")
     desk.raise_window(serial)
+    time.sleep(1)
+    desk.type("typed on the line")
     desk.keys("Return")
-    desk.type("nobody-knows-me")
-    desk.keys("Return")
-    desk.until(
-        lambda: "nobody-knows-me" in in_guest(desk, "untrusted", "journalctl -b --no-pager; ps ax", user="root"),
-        "the login program has the name",
-    )
+    desk.until(lambda: in_guest(desk, "untrusted", "cat /tmp/line") == "typed on the line", "the guest reads it", 20)
+    in_guest(desk, "untrusted", "printf '\\033[41m\\033[2J' >/dev/ttyS0", user="root")
+    desk.until(lambda: (0xC0, 0, 0) in inside(desk, serial), "what the guest writes is seen", 10)
     assert desk.border(serial) == {RED}
     desk.picture("consoles")
     for window in (screen, serial):
         desk.tool("wmctrl", "-i", "-c", window)
-    desk.until(lambda: not desk.windows("[work] screen"), "the console closes")
+    desk.until(lambda: not desk.processes("viewers.console"), "the consoles end")
 
 
 def inside(desk: Desk, window: str) -> set[tuple[int, int, int]]:
@@ -342,8 +344,29 @@ def test_a_domain_that_is_killed_takes_its_windows_along(desk: Desk) -> None:
     desk.until(lambda: not desk.windows("[untrusted]"), "its windows go", 20)
     assert desk.windows("[work] staying") == [kept]
     desk.until(lambda: len(tops(desk)) == 1, "its viewer ends", 10)
-    # A domain that is gone is in no menu.
+
+
+def test_an_application_is_started_from_the_panel_and_its_domain_with_it(desk: Desk) -> None:
+    program = Program(desk.screen, desk.folder, "--connect", desk.uri, environment=desk.environment)
+    try:
+        program.ready()
+        program.click("XTerm in untrusted", double=True)
+        program.reads("XTerm in “untrusted”: waiting for")
+        program.picture("starting-an-application")
+        window = desk.window("[untrusted] user@", 240)
+        assert desk.border(window) == {RED}
+        desk.raise_window(desk.window("Qubes Manager"))
+        program.until(lambda: not any("waiting for" in text for text in program.texts()), "the message goes")
+        program.picture("applications")
+        assert program.quit() == 0
+    finally:
+        program.close()
+    assert desk.windows("[untrusted] user@") == [window]
+
+
+def test_a_domain_that_is_removed_is_in_no_menu(desk: Desk) -> None:
     assert entries(desk, "untrusted")
+    desk.run("qvm-kill", "untrusted")
     desk.run("qvm-remove", "--force", "untrusted")
     assert entries(desk, "untrusted") == []
     assert len(entries(desk, "work")) == 2

@@ -16,6 +16,7 @@ if [ "$(id -u)" = 0 ]; then
   exec setpriv --reuid=user --regid=user --init-groups --reset-env "$0" "$@"
 fi
 cd || exit 69
+SHELL=$(getent passwd "$(id -u)" | cut -d: -f7) && export SHELL
 export DISPLAY=:10 XAUTHORITY="$HOME/.Xauthority" XDG_RUNTIME_DIR="$run" XDG_SESSION_TYPE=x11
 DBUS_SESSION_BUS_ADDRESS=$(cat "$run/bus-address") && export DBUS_SESSION_BUS_ADDRESS
 [ -r /etc/default/locale ] && . /etc/default/locale && export LANG
