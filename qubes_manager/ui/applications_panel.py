@@ -69,7 +69,7 @@ class ApplicationsPanel(QWidget):
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.search)
         layout.addWidget(self._pages, 1)
-        self.setMinimumWidth(180)
+        self.setMinimumWidth(120)
         model.modelReset.connect(self._after_reset)
         self._after_reset()
 
