@@ -124,15 +124,17 @@ class Desk:
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 words = path.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode()
-                ours = self.environment["DISPLAY"] in words or self._is_mine(path)
+                if part in words and self._is_mine(path):
+                    found.append(int(path.name))
             except OSError:
                 continue
-            if part in words and ours:
-                found.append(int(path.name))
         return found
 
     def _is_mine(self, path: Path) -> bool:
-        return f"HOME={self.folder}\0".encode() in path.joinpath("environ").read_bytes()
+        # In the sandbox the home is another one.
+        variables = path.joinpath("environ").read_bytes().split(b"\0")
+        wanted = (f"HOME={self.folder}", f"DISPLAY={self.environment['DISPLAY']}")
+        return any(word.encode() in variables for word in wanted)
 
     # Acting.
 

@@ -5,7 +5,7 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import libvirt
@@ -21,6 +21,7 @@ COMMAND_TIMEOUT = 10
 # libvirt takes agent answers up to 10 MB and RPC strings up to 4 MB, but with writes of 256 KiB the agent of
 # QEMU 7.2 left its port (tried); 128 KiB held.
 _CHUNK = 64 << 10
+_SMALL = 4096
 _MAX_POLL = 0.5
 _SIGNALLED = 128
 
@@ -110,9 +111,29 @@ class GuestAgent:
             # Even when cancelled; the guest's own affair when it does not obey.
             await asyncio.shield(self._clean(folder))
 
-    async def call(self, argv: Sequence[str]) -> int:
-        """Run a program of the guest as root, without input and output, and return its exit code; raises GuestError."""
-        return await self._finish(await self._exec(list(argv)))
+    async def write_pipe(self, path: str, line: str) -> bool:
+        """Write a line into a pipe of the guest that somebody reads; returns False when there is no such pipe."""
+        try:
+            # "r+" makes no file of that name where there is none, and does not wait for a reader.
+            handle = await self.command("guest-file-open", path=path, mode="r+")
+        except GuestError:
+            return False
+        text = base64.b64encode(f"{line}\n".encode()).decode()
+        try:
+            await self.command("guest-file-write", handle=handle, **{"buf-b64": text})
+        finally:
+            await self.command("guest-file-close", handle=handle)
+        return True
+
+    async def read_small_file(self, path: str) -> bytes | None:
+        """Return the start of a small file of the guest; None when there is none."""
+        handle = await self._open(path)
+        if handle is None:
+            return None
+        try:
+            return _bytes(await self.command("guest-file-read", handle=handle, count=_SMALL), self._name)
+        finally:
+            await self.command("guest-file-close", handle=handle)
 
     async def _clean(self, folder: str) -> None:
         try:

@@ -119,7 +119,7 @@ async def _for_session(session: Session, domain: Domain, line: str, options: Nam
     if has_screen():
         # The service shows the windows as soon as the domain runs.
         await WindowLink(domain.key.connection).ensure()
-    return shlex.join([SESSION_RUNNER, "exec", line])
+    return shlex.join([SESSION_RUNNER, line])
 
 
 def _standard_input() -> bytes:

@@ -20,6 +20,7 @@ from qubes_manager.core.window_status import WindowPhase, WindowStatus
 # Seconds between tries. A viewer that held this long was not the last failure's successor.
 FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
 _HELD = 10.0
+_GO = '{"go": true}'
 
 
 class DomainWindows:
@@ -94,7 +95,6 @@ class DomainWindows:
     async def _keep_showing(self, port: GuiPort) -> None:
         pause = FIRST_PAUSE
         while True:
-            await self._wait_until_open()
             started = time.monotonic()
             trouble = ""
             try:
@@ -110,28 +110,40 @@ class DomainWindows:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE)
 
-    async def _wait_until_open(self) -> None:
+    async def _show(self, port: GuiPort) -> str:
+        """Run a viewer until it ends or the port closes; returns what was wrong when something was."""
         self._set(WindowPhase.WAITING)
+        viewer = await self._start_viewer(port)
+        # It takes a second to load: it does so while the guest is on its way, and then waits.
         try:
             async with asyncio.timeout(self._startup_timeout):
                 await self._open.wait()
         except TimeoutError:
             patience = f"{self._startup_timeout:.0f} s"
             self._set(WindowPhase.SILENT, f"nothing in “{self.domain.name}” offers windows after {patience}")
+            await viewer.end()
             await self._open.wait()
+            viewer = await self._start_viewer(port)
+        except BaseException:
+            await asyncio.shield(viewer.end())
+            raise
+        return await self._run(viewer)
 
-    async def _show(self, port: GuiPort) -> str:
-        """Run the viewer until it ends or the port closes; returns what was wrong when something was."""
-        self._over.clear()
-        self._set(WindowPhase.CONNECTING)
+    async def _start_viewer(self, port: GuiPort) -> ViewerProcess:
         end = await connect_gui_port(self._connection, self.domain.key.uuid, port)
         viewer = await ViewerProcess.start("windows", [str(end.fileno())], self._log, [end])
+        viewer.tell(self._rules.to_json())
+        return viewer
+
+    async def _run(self, viewer: ViewerProcess) -> str:
+        self._set(WindowPhase.CONNECTING)
+        self._over.clear()
         try:
             self._viewer = viewer
-            viewer.tell(self._rules.to_json())
-            if self._launching:
-                viewer.tell(self._launching)
-                self._launching = ""
+            # The rules may have changed while it waited.
+            for line in filter(None, (self._rules.to_json(), _GO, self._launching)):
+                viewer.tell(line)
+            self._launching = ""
             talk = asyncio.get_running_loop().create_task(self._listen(viewer))
             over = asyncio.get_running_loop().create_task(self._over.wait())
             await asyncio.wait({talk, over}, return_when=asyncio.FIRST_COMPLETED)

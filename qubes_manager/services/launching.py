@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable
 
 from qubes_manager.backend.guest_agent import GuestAgent
 from qubes_manager.core.applications import check_id
@@ -13,10 +14,14 @@ from qubes_manager.services.lifecycle import Lifecycle
 from qubes_manager.services.store import DomainStore
 from qubes_manager.services.window_links import WindowLinks
 
-# What starts things in the user's session, in guests that have one.
-SESSION_RUNNER = "/usr/lib/qubes-manager/run-app"
-# What the runner's exit codes say (run_app.sh), beside those of a shell that does not find it.
-_NO_APPLICATION, _NO_SESSION, _NOT_STARTED = 66, 69, 65
+# In guests that have a session: what runs a shell line in it, and where its launcher takes orders and answers.
+SESSION_RUNNER = "/usr/lib/qubes-manager/in-session"
+_ORDERS = "/run/qubes-manager-gui/launch"
+_ANSWER = "/run/qubes-manager-gui/answer-"
+# Seconds between two looks at what nothing tells of, and for which a session that runs may take to answer.
+_PAUSE = 0.02
+_LONG_PAUSE = 0.25
+_ANSWER_PATIENCE = 60.0
 # Seconds that an application may take to its first window before nobody waits for it any longer.
 _WINDOW_PATIENCE = 60.0
 Step = Callable[[str], object]
@@ -39,11 +44,25 @@ class Launching:
         *startup_id* is the desktop's name for this launch. Raises BadInput, Refused, GuestError, and NotFound when the
         application is not there any more.
         """
-        await self._launch(key, ["app", check_id(app_id)], app_id, step, startup_id)
-
-    async def command(self, key: DomainKey, line: str, *, step: Step = lambda _text: None) -> None:
-        """Start a shell line in the user's session, without waiting for its end; raises Refused, GuestError."""
-        await self._launch(key, ["command", line], line[:80], step, "")
+        check_id(app_id)
+        domain = self._store.require(key)
+        _refuse_without_port(domain)
+        link = self._links.link(key.connection)
+        if domain.state is not DomainState.RUNNING:
+            step(f"“{domain.name}” is being started")
+            await self._lifecycle.start(key)
+        # The windows come to the screen by themselves as soon as both sides are there.
+        opening = asyncio.get_running_loop().create_task(link.ensure())
+        try:
+            step(f"waiting for “{domain.name}”")
+            agent = await self._commands.ready(key)
+            await opening
+        finally:
+            opening.cancel()
+        if startup_id:
+            await link.ask({"do": "launching", "uuid": key.uuid, "startup_id": startup_id})
+        step(f"starting {app_id} in “{domain.name}”")
+        await _order(domain, agent, app_id)
 
     async def window(self, key: DomainKey, before: int, timeout: float = _WINDOW_PATIENCE) -> bool:
         """Wait until a domain has shown more windows than *before*; returns whether it has after *timeout* seconds."""
@@ -57,40 +76,22 @@ class Launching:
         status = self._links.link(key.connection).status(key.uuid)
         return status.mapped if status else 0
 
-    async def _launch(self, key: DomainKey, words: Sequence[str], what: str, step: Step, startup_id: str) -> None:
-        domain = self._store.require(key)
-        _refuse_without_port(domain)
-        link = self._links.link(key.connection)
-        if not domain.state.is_active:
-            step(f"“{domain.name}” is being started")
-            await self._lifecycle.start(key)
-        elif domain.state is not DomainState.RUNNING:
-            await self._lifecycle.start(key)
-        # The windows come to the screen by themselves as soon as both sides are there.
-        opening = asyncio.get_running_loop().create_task(link.ensure())
-        try:
-            step(f"waiting for “{domain.name}”")
-            agent = await self._commands.ready(key)
-            await opening
-        finally:
-            opening.cancel()
-        if startup_id:
-            await link.ask({"do": "launching", "uuid": key.uuid, "startup_id": startup_id})
-        step(f"starting {what} in “{domain.name}”")
-        await self._run(domain, agent, words, what)
 
-    async def _run(self, domain: Domain, agent: GuestAgent, words: Sequence[str], what: str) -> None:
-        code = await agent.call(["/bin/sh", "-c", f'exec {SESSION_RUNNER} "$@"', "run-app", *words])
-        if code == _NO_APPLICATION:
-            raise NotFound(f"{what} is not in “{domain.name}” any more: refresh its applications")
-        if code == _NO_SESSION:
-            raise GuestError(f"the session in “{domain.name}” does not start; its console may say why")
-        if code == _NOT_STARTED:
-            raise GuestError(f"{what} could not be started in “{domain.name}”")
-        if code:
-            raise Refused(
-                f"“{domain.name}” was not made for windows: open its console, or make it from a template with them"
-            )
+async def _order(domain: Domain, agent: GuestAgent, app_id: str) -> None:
+    """Let the session's launcher start an application, as soon as there is one; raises NotFound, GuestError."""
+    token = secrets.token_hex(8)
+    try:
+        async with asyncio.timeout(_ANSWER_PATIENCE):
+            while not await agent.write_pipe(_ORDERS, f"{token} {app_id}"):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(_LONG_PAUSE)
+            while not (answer := await agent.read_small_file(f"{_ANSWER}{token}")):  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE)
+    except TimeoutError:
+        raise GuestError(f"the session in “{domain.name}” does not answer; its console may say why") from None
+    if answer == b"missing":
+        raise NotFound(f"{app_id} is not in “{domain.name}” any more: refresh its applications")
+    if answer != b"started":
+        raise GuestError(f"{app_id} could not be started in “{domain.name}”")
 
 
 def _refuse_without_port(domain: Domain) -> None:

@@ -16,11 +16,23 @@ class Host:
         os.dup2(2, 1)
 
     def first_rules(self) -> WindowRules:
-        """The first line, and not a byte more: the rules."""
+        """The first line: the rules."""
+        return WindowRules.of(self._next())
+
+    def wait_for_go(self, take: Callable[[dict[str, Any]], None]) -> None:
+        """Return when the line that says "go" has come; those before it are handed to *take*."""
+        while "go" not in (data := self._next()):
+            take(data)
+
+    def _next(self) -> dict[str, Any]:
+        """One line, and not a byte more; the end of the input ends this program."""
         line = b""
-        while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        while not line.endswith(b"\n"):
+            byte = os.read(0, 1)
+            if not byte:
+                os._exit(0)
             line += byte
-        return WindowRules.of(json.loads(line))
+        return dict(json.loads(line))
 
     def tell(self, event: str, **values: object) -> None:
         """Say what happened; when nobody listens any more, the end of the input tells so too."""

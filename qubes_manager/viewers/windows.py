@@ -121,6 +121,8 @@ def prepare(viewer: Viewer, number: int) -> None:
     make_client = main.make_client
 
     def connect_to(*_args: object, **_options: object) -> Any:
+        # All is loaded by now, while the guest was still on its way.
+        viewer.host.wait_for_go(viewer.take)
         connection = SocketConnection(socket.socket(fileno=number), "", "", "guest", "unix-domain")
         connection.timeout = SOCKET_TIMEOUT
         connection.target = "guest"
