@@ -72,7 +72,7 @@ def in_guest(desk: Desk, name: str, command: str, user: str = "user", check: boo
 
 def open_terminal(desk: Desk, name: str, title: str, options: str = "") -> str:
     """Open a terminal in a domain's session and return its window."""
-    desk.run("qvm-run", name, f"setsid -f xterm {options} -T {title} >/dev/null 2>&1")
+    desk.run("qvm-run", name, f"setsid -f xterm {options} -T {title} -e sh >/dev/null 2>&1")
     return desk.window(f"[{name}] {title}")
 
 
