@@ -15,6 +15,17 @@ _SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "fonts", "gtk-3.0", "a
 _PACKAGE = "/app/qubes_manager"
 # Of our own package the viewers need these parts only.
 _PARTS = ("__init__.py", "core", "viewers")
+_LINKS = (("usr/lib", "/lib"), ("usr/lib64", "/lib64"), ("usr/bin", "/bin"), ("usr/sbin", "/sbin"))
+_VARIABLES = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/run/home",
+    "XDG_RUNTIME_DIR": "/run/user",
+    "XAUTHORITY": "/run/xauthority",
+    "PYTHONPATH": "/app",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # There is no bus in there to tell anybody about controls.
+    "NO_AT_BRIDGE": "1",
+}
 _LOCAL_DISPLAY = re.compile(r"(?:unix)?:(\d+)(?:\.\d+)?")
 
 
@@ -24,16 +35,12 @@ def is_available() -> bool:
 
 
 def viewer_command(
-    program: str,
-    arguments: Sequence[str] = (),
-    *,
-    environment: Mapping[str, str] = os.environ,
+    program: str, arguments: Sequence[str] = (), *, environment: Mapping[str, str] = os.environ
 ) -> list[str]:
     """Return the command line that runs a viewer (a module's name in ``viewers``) in its sandbox.
 
     It sees the X server of *environment* and the descriptors that it is started with: no network, no home folder, no
-    session bus, no other processes. Raises Refused without an X display on this machine, NotFound
-    without bubblewrap.
+    session bus, no other processes. Raises Refused without an X display on this machine, NotFound without bubblewrap.
     """
     if not is_available():
         raise NotFound("bubblewrap is not installed: without it what guests draw would not be kept apart")
@@ -45,51 +52,26 @@ def viewer_command(
             if display
             else "there is no X display: log in to a desktop with X or XWayland"
         )
-    x_socket = f"/tmp/.X11-unix/X{local[1]}"  # noqa: S108 - where X servers listen
-    binds: list[tuple[str, str, str]] = [("--ro-bind", "/usr", "/usr"), ("--bind", x_socket, x_socket)]
-    binds += [("--ro-bind-try", f"/etc/{name}", f"/etc/{name}") for name in _SETTINGS]
-    package = Path(qubes_manager.__file__).parent
-    binds += [("--ro-bind", str(package / part), f"{_PACKAGE}/{part}") for part in _PARTS]
     authority = environment.get("XAUTHORITY") or str(Path(environment.get("HOME") or "/") / ".Xauthority")
-    binds.append(("--ro-bind-try", authority, "/run/xauthority"))
-    links = [("usr/lib", "/lib"), ("usr/lib64", "/lib64"), ("usr/bin", "/bin"), ("usr/sbin", "/sbin")]
-    variables = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": "/run/home",
-        "XDG_RUNTIME_DIR": "/run/user",
-        "PYTHONPATH": "/app",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # There is no bus in there to tell anybody about controls.
-        "NO_AT_BRIDGE": "1",
-        "DISPLAY": display,
-        "XAUTHORITY": "/run/xauthority",
-        "LANG": environment.get("LANG", "C.UTF-8"),
-    }
+    variables = {**_VARIABLES, "DISPLAY": display, "LANG": environment.get("LANG", "C.UTF-8")}
     return [
-        "bwrap",
-        "--unshare-all",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/tmp",  # noqa: S108 - the sandbox's own
-        "--perms",
-        "0700",
-        "--dir",
-        "/run/user",
-        "--dir",
-        "/run/home",
-        *(word for words in binds for word in words),
-        *(word for target, link in links for word in ("--symlink", target, link)),
-        *(word for name, value in variables.items() for word in ("--setenv", name, value)),
-        "--chdir",
-        "/run/home",
-        SYSTEM_PYTHON,
-        "-m",
-        f"qubes_manager.viewers.{program}",
-        *arguments,
+        *("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
+        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
+        *("--perms", "0700", "--dir", "/run/user", "--dir", "/run/home"),
+        *(word for bind in _binds(f"/tmp/.X11-unix/X{local[1]}", authority) for word in bind),  # noqa: S108
+        *(word for link in _LINKS for word in ("--symlink", *link)),
+        *(word for variable in variables.items() for word in ("--setenv", *variable)),
+        *("--chdir", "/run/home", SYSTEM_PYTHON, "-m", f"qubes_manager.viewers.{program}", *arguments),
+    ]
+
+
+def _binds(x_socket: str, authority: str) -> list[tuple[str, str, str]]:
+    """What of the host's files is seen inside, as bubblewrap's options."""
+    package = Path(qubes_manager.__file__).parent
+    return [
+        ("--ro-bind", "/usr", "/usr"),
+        ("--bind", x_socket, x_socket),
+        ("--ro-bind-try", authority, _VARIABLES["XAUTHORITY"]),
+        *(("--ro-bind-try", f"/etc/{name}", f"/etc/{name}") for name in _SETTINGS),
+        *(("--ro-bind", str(package / part), f"{_PACKAGE}/{part}") for part in _PARTS),
     ]

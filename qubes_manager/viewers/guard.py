@@ -21,7 +21,7 @@ ScreenSize = Callable[[], tuple[int, int]]
 
 # What passes as it is. Left out on purpose: grabs, raising, bells, notifications, trays, sound, clipboard, files, URLs,
 # printing, remote control, log lines, and questions for passwords.
-_PASSED = frozenset({"hello", "disconnect", "startup-complete", "ping", "ping_echo", "lost-window", "eos", "cursor"})
+_PASSED = frozenset({"hello", "disconnect", "startup-complete", "ping", "ping_echo", "lost-window", "eos"})
 # The client's own words for the end of the connection.
 _OWN = frozenset({"connection-lost", "gibberish", "invalid"})
 _ENCODINGS = frozenset({"rgb24", "rgb32", "png", "png/P", "png/L", "scroll", "void"})
@@ -47,6 +47,8 @@ _MAX_SIDE = 16384
 # Pixels of a window that stay on the screen wherever the guest puts it.
 _MIN_VISIBLE = 64
 _MAX_ICON = 256
+# A pointer as large as a window would be a window without a border.
+_MAX_CURSOR = 96
 
 
 @dataclass(slots=True)
@@ -154,6 +156,17 @@ class Guard:
 
     def _window_icon(self, packet: Packet) -> Iterable[Packet]:
         if 0 < _number(packet[2]) <= _MAX_ICON and 0 < _number(packet[3]) <= _MAX_ICON:
+            yield packet
+
+    def _cursor(self, packet: Packet) -> Iterable[Packet]:
+        if len(packet) < 5:
+            # The default pointer.
+            yield ["cursor", ""]
+            return
+        # Before x, y, width and height there may be the encoding's name.
+        first = 1 if isinstance(packet[1], int) else 2
+        width, height = _number(packet[first + 2]), _number(packet[first + 3])
+        if 0 < width <= _MAX_CURSOR and 0 < height <= _MAX_CURSOR:
             yield packet
 
     def _initiate_moveresize(self, packet: Packet) -> Iterable[Packet]:
@@ -289,6 +302,7 @@ _JUDGED = frozenset(
         "configure-override-redirect",
         "window-icon",
         "initiate-moveresize",
+        "cursor",
         "draw",
     }
 )

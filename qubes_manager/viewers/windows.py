@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from qubes_manager.core.window_rules import WindowRules
@@ -81,10 +82,6 @@ class Viewer:
         for window in list(self.client._id_to_window.values()) if self.client else []:
             window.queue_draw_area(0, 0, *window.get_size())
 
-    def before_new_window(self, client: Any) -> None:
-        """Remember the client."""
-        self.client = client
-
     def new_window(self, window: Any) -> None:
         """Tie a window to the launch that it belongs to, as far as one can know: it is the first one after it."""
         if self._startup_id and not window.is_OR():
@@ -132,6 +129,7 @@ def prepare(viewer: Viewer, number: int) -> None:
         # The client's parts depend on the options, and must not be loaded before xpra has read these.
         client = make_client(*args)
         hold_to_rules(viewer)
+        mark_windows(viewer)
         follow_screen(viewer)
         viewer.host.watch(viewer.take)
         return client
@@ -154,63 +152,88 @@ def follow_screen(viewer: Viewer) -> None:
         Gdk.Screen.get_default().connect(signal, measure)
 
 
+def replace(owner: type, name: str, build: Callable[[Any], Callable[..., Any]]) -> None:
+    """Put what *build* makes of a method in its place; raises AttributeError when xpra has none of that name.
+
+    A rule that is hung on a method that nobody calls would hold nobody.
+    """
+    setattr(owner, name, build(getattr(owner, name)))
+
+
 def hold_to_rules(viewer: Viewer) -> None:
-    """Put the guard between xpra's client and its connection, and take away what users must not reach by accident."""
+    """Put the guard between xpra's client and its connection; what it refuses the client never sees."""
     from xpra.client.client_base import XpraClientBase
-    from xpra.client.gtk_base.gtk_client_window_base import GTKClientWindowBase
-    from xpra.client.keyboard_helper import KeyboardHelper
     from xpra.client.mixins.window_manager import WindowClient
 
-    process_packet, next_packet = XpraClientBase.process_packet, XpraClientBase.next_packet
-    make_new_window, lost_window = WindowClient.make_new_window, WindowClient._process_lost_window
-    map_event, moveresize = GTKClientWindowBase.process_map_event, GTKClientWindowBase.initiate_moveresize
+    def process_packet(original: Any) -> Callable[..., None]:
+        def process(self: Any, proto: Any, packet: Any) -> None:
+            for admitted in viewer.guard.admit(packet):
+                if admitted[0] == "startup-complete":
+                    viewer.host.tell("connected")
+                original(self, proto, admitted)
 
-    def guarded_process(self: Any, proto: Any, packet: Any) -> None:
-        for admitted in viewer.guard.admit(packet):
-            if admitted[0] == "startup-complete":
-                viewer.host.tell("connected")
-            process_packet(self, proto, admitted)
+        return process
 
-    def guarded_next(self: Any) -> tuple[Any, ...]:
-        packet, *rest = next_packet(self)
-        return (viewer.guard.send(packet) if packet else packet, *rest)
+    def next_packet(original: Any) -> Callable[..., tuple[Any, ...]]:
+        def take(self: Any) -> tuple[Any, ...]:
+            packet, *rest = original(self)
+            return (viewer.guard.send(packet) if packet else packet, *rest)
 
-    def make_window(self: Any, *args: Any) -> Any:
-        viewer.before_new_window(self)
-        window = make_new_window(self, *args)
-        viewer.host.tell("windows", count=len(self._id_to_window))
-        return window
+        return take
 
-    def lose_window(self: Any, packet: Any) -> None:
-        lost_window(self, packet)
-        viewer.host.tell("windows", count=len(self._id_to_window))
+    def counted(original: Any) -> Callable[..., Any]:
+        def act(self: Any, *args: Any) -> Any:
+            viewer.client = self
+            result = original(self, *args)
+            viewer.host.tell("windows", count=len(self._id_to_window))
+            return result
 
-    def show(self: Any) -> None:
-        viewer.new_window(self)
-        real_show(self)
+        return act
 
-    def mapped(self: Any) -> None:
-        map_event(self)
-        viewer.host.tell("mapped", wid=self._id, managed=not self.is_OR())
+    replace(XpraClientBase, "process_packet", process_packet)
+    replace(XpraClientBase, "next_packet", next_packet)
+    replace(WindowClient, "make_new_window", counted)
+    replace(WindowClient, "_process_lost_window", counted)
 
-    def move_by_hand(self: Any, *args: Any) -> None:
-        # Only while a button is held in the window: a guest must not take the pointer by itself.
-        if any(self.button_state.values()):
-            moveresize(self, *args)
 
-    real_show = GTKClientWindowBase.show
-    XpraClientBase.process_packet = guarded_process
-    XpraClientBase.next_packet = guarded_next
-    WindowClient.make_new_window = make_window
-    WindowClient._process_lost_window = lose_window
-    GTKClientWindowBase.show = show
-    GTKClientWindowBase.process_map_event = mapped
-    GTKClientWindowBase.initiate_moveresize = move_by_hand
-    GTKClientWindowBase.cairo_paint_border = lambda self, context, _area=None: viewer.paint_border(self, context)
+def mark_windows(viewer: Viewer) -> None:
+    """Give windows their border, and take away what users must not reach by accident."""
+    from xpra.client.gtk_base.gtk_client_window_base import GTKClientWindowBase
+    from xpra.client.keyboard_helper import KeyboardHelper
+
+    def show(original: Any) -> Callable[..., None]:
+        def act(self: Any) -> None:
+            viewer.new_window(self)
+            original(self)
+
+        return act
+
+    def mapped(original: Any) -> Callable[..., None]:
+        def act(self: Any) -> None:
+            original(self)
+            viewer.host.tell("mapped", wid=self._id, managed=not self.is_OR())
+
+        return act
+
+    def move_by_hand(original: Any) -> Callable[..., None]:
+        def act(self: Any, *args: Any) -> None:
+            # Only while a button is held in the window: a guest must not take the pointer by itself.
+            if any(self.button_state.values()):
+                original(self, *args)
+
+        return act
+
+    def paint(_original: Any) -> Callable[..., None]:
+        return lambda self, context, _area=None: viewer.paint_border(self, context)
+
+    replace(GTKClientWindowBase, "show", show)
+    replace(GTKClientWindowBase, "process_map_event", mapped)
+    replace(GTKClientWindowBase, "initiate_moveresize", move_by_hand)
+    replace(GTKClientWindowBase, "cairo_paint_border", paint)
     # Files that are dropped on a window stay where they are.
-    GTKClientWindowBase.init_dragndrop = lambda _self: None
+    replace(GTKClientWindowBase, "init_dragndrop", lambda _original: lambda _self: None)
     # Among xpra's own keys is one that takes the border away.
-    KeyboardHelper.parse_shortcuts = lambda _self, _shortcuts: {}
+    replace(KeyboardHelper, "parse_shortcuts", lambda _original: lambda _self, _shortcuts: {})
 
 
 def why_unusable() -> str:

@@ -215,6 +215,15 @@ def test_other_metadata_do_not_pass() -> None:
     assert packet[7] == {}
 
 
+def test_a_pointer_is_no_window() -> None:
+    watched = Watched()
+    small, large = ["raw", 0, 0, 32, 32, 1, 1, 5, b"", b"x"], ["raw", 0, 0, 1200, 700, 1, 1, 5, b"", b"x"]
+    assert watched.admit("cursor", *small) == [["cursor", *small]]
+    assert watched.admit("cursor", *small[1:]) == [["cursor", *small[1:]]]
+    assert watched.admit("cursor", *large) == watched.admit("cursor", *large[1:]) == []
+    assert watched.admit("cursor", "") == [["cursor", ""]]
+
+
 def test_the_host_s_name_does_not_go_out() -> None:
     caps = {"hostname": "laptop", "username": "ann", "name": "Ann", "argv": ["/home/ann/x"], "windows": True}
     told = Watched().guard.send(("hello", caps))
@@ -229,7 +238,7 @@ ANYTHING = st.recursive(
 )
 KINDS = st.sampled_from(
     """new-window new-override-redirect window-metadata window-move-resize window-resized draw window-icon
-    configure-override-redirect initiate-moveresize lost-window hello""".split()  # noqa: SIM905 - a list of words
+    configure-override-redirect initiate-moveresize lost-window hello cursor""".split()  # noqa: SIM905 - a list of words
 )
 SIZES = st.integers(-(1 << 40), 1 << 40)
 
