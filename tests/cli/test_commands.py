@@ -11,7 +11,8 @@ from bench.domains import write_domains
 COMMANDS = Path(sys.executable).parent
 ALL = [
     "qvm-ls qvm-create qvm-remove qvm-run qvm-start qvm-shutdown qvm-kill qvm-pause qvm-unpause qvm-check qvm-block",
-    "qvm-tags qvm-features qvm-prefs qvm-clone qvm-volume qvm-pool qvm-template qubes-prefs qubes-manager",
+    "qvm-tags qvm-features qvm-prefs qvm-clone qvm-volume qvm-pool qvm-template qvm-appmenus qvm-sync-appmenus",
+    "qvm-console qvm-window-prefs qubes-prefs qubes-manager",
 ]
 NAMES = " ".join(ALL).split()
 
@@ -144,3 +145,41 @@ def test_qvm_check_tells(uri: str) -> None:
     assert run("qvm-check", "-c", uri, "--running", "domain-00000").returncode == 1
     assert run("qvm-check", "-c", uri, "--template", "domain-00000").returncode == 1
     assert run("qvm-check", "-c", uri, "nobody").returncode == 1
+
+
+def test_window_options_are_set_shown_and_taken_back(uri: str) -> None:
+    prefs = "qvm-window-prefs", "-c", uri
+    assert run(*prefs, "domain-00001", "allow_fullscreen").stdout == "False\n"
+    assert run(*prefs, "global", "allow_fullscreen", "yes").returncode == 0
+    assert run(*prefs, "domain-00001", "allow_fullscreen").stdout == "True\n"
+    assert run(*prefs, "domain-00001", "allow_fullscreen", "False").returncode == 0
+    assert run(*prefs, "domain-00001", "allow_fullscreen").stdout == "False\n"
+    assert run(*prefs, "domain-00001", "--hide-default").stdout.split() == ["allow_fullscreen", "-", "False"]
+    assert run(*prefs, "--default", "domain-00001", "allow_fullscreen").returncode == 0
+    assert run(*prefs, "domain-00001", "--hide-default").stdout == ""
+    for words, part in (
+        (("border_width", "500"), "1 to 40"),
+        (("allow_fullscreen", "perhaps"), "True or False"),
+        (("colour", "red"), "use one of"),
+    ):
+        bad = run(*prefs, "global", *words)
+        assert (bad.returncode, len(bad.stderr.splitlines())) == (1, 1)
+        assert part in bad.stderr
+    assert "no such domain" in run(*prefs, "nobody", "border_width", "5").stderr
+
+
+def test_applications_that_are_not_known_yet_are_said_to_be_so(uri: str) -> None:
+    done = run("qvm-appmenus", "-c", uri, "--update", "domain-00001")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "qvm-sync-appmenus asks for them" in done.stderr
+    assert run("qvm-appmenus", "-c", uri, "--get-available", "domain-00001").stdout == ""
+    missing = run("qvm-appmenus", "-c", uri, "--set-whitelist=/nonexistent", "domain-00001")
+    assert (missing.returncode, "cannot be read" in missing.stderr) == (1, True)
+
+
+def test_what_has_no_windows_starts_no_application(uri: str) -> None:
+    assert run("qubes-manager", "run", "-c", uri, "domain-00001", "firefox").returncode == 1
+    assert run("qubes-manager", "run", "-c", uri, "nobody", "firefox").returncode == 1
+    assert "not running" in run("qvm-console", "-c", uri, "domain-00000").stderr
+    refused = run("qvm-run", "-c", uri, "--gui", "domain-00001", "xterm")
+    assert (refused.returncode, "has no session for windows" in refused.stderr) == (1, True)
