@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPersistentModelIndex, Qt, QTimer
 from PySide6.QtGui import QIcon
 
 from qubes_manager.core.applications import Application
@@ -15,6 +15,7 @@ from qubes_manager.services.store import Batch, DomainStore
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
 FAVOURITES = "Favourites"
+_PAUSE_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class ApplicationsModel(QAbstractItemModel):
         self._words: tuple[str, ...] = ()
         self._seen: dict[DomainKey, object] = {}
         self.groups: list[Group] = []
+        # The domains of a large host come in many batches; the tree is made once for some of them.
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(_PAUSE_MS)
+        self._later.timeout.connect(self.rebuild)
         store.on_batch(self._look)
         lists.on_change(self.rebuild)
 
@@ -93,13 +99,13 @@ class ApplicationsModel(QAbstractItemModel):
 
     def rebuild(self) -> None:
         """Take everything anew."""
-        self.beginResetModel()
-        domains = sorted(
-            (d for d in self._store.domains.values() if d.config and not d.is_host and not d.stale),
-            key=lambda d: d.name.casefold(),
-        )
-        self.groups = make_groups(domains, self._lists, self._words)
-        self.endResetModel()
+        self._later.stop()
+        domains = [d for d in self._store.domains.values() if not d.stale and self._lists.of(d)]
+        groups = make_groups(sorted(domains, key=lambda d: d.name.casefold()), self._lists, self._words)
+        if groups or self.groups:
+            self.beginResetModel()
+            self.groups = groups
+            self.endResetModel()
 
     def _look(self, batch: Batch) -> None:
         # Figures change all the time; what stands here seldom does.
@@ -108,8 +114,8 @@ class ApplicationsModel(QAbstractItemModel):
         self._seen.update(news)
         for key in batch.removed:
             changed |= self._seen.pop(key, None) is not None
-        if changed:
-            self.rebuild()
+        if changed and not self._later.isActive():
+            self._later.start()
 
     # What Qt asks.
 

@@ -49,9 +49,17 @@ class AppMenus:
         self._directories = data_folder() / "desktop-directories"
         self._menus = _config_folder() / "menus/applications-merged"
         self._icons = data_folder() / "qubes-manager/icons"
+        self._shown: set[str] | None = None
 
     async def update(self, domain: Domain, applications: Sequence[Application]) -> int:
         """Let the menu show these applications of a domain, and no others; returns how many files changed."""
+        if self._shown is None:
+            self._shown = await asyncio.to_thread(self._uuids)
+        uuid = domain.key.uuid
+        if not applications and uuid not in self._shown:
+            # Of thousands of domains few have applications: the others cost nothing.
+            return 0
+        (self._shown.add if applications else self._shown.discard)(uuid)
         return await self._change(self._update_now, domain, applications)
 
     async def remove(self, uuid: str) -> int:
@@ -94,8 +102,10 @@ class AppMenus:
         return len(paths)
 
     def _remove_others_now(self, uuids: frozenset[str]) -> int:
-        found = {match[1] for path in self._all() if (match := _OURS.match(path.name))}
-        return sum(self._remove_now(uuid) for uuid in found - uuids)
+        return sum(self._remove_now(uuid) for uuid in self._uuids() - uuids)
+
+    def _uuids(self) -> set[str]:
+        return {match[1] for path in self._all() if (match := _OURS.match(path.name))}
 
     def _all(self) -> Iterable[Path]:
         for folder in (self._applications, self._directories, self._menus):
