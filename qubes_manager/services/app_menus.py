@@ -66,10 +66,6 @@ class AppMenus:
         """Take a domain out of the menu; returns how many files went."""
         return await self._change(self._remove_now, uuid)
 
-    async def remove_others(self, uuids: Iterable[str]) -> int:
-        """Take out all domains but these."""
-        return await self._change(self._remove_others_now, frozenset(uuids))
-
     async def _change(self, work: Callable[..., int], *args: object) -> int:
         try:
             return await asyncio.to_thread(work, *args)
@@ -100,9 +96,6 @@ class AppMenus:
         with contextlib.suppress(OSError):
             (self._icons / uuid).rmdir()
         return len(paths)
-
-    def _remove_others_now(self, uuids: frozenset[str]) -> int:
-        return sum(self._remove_now(uuid) for uuid in self._uuids() - uuids)
 
     def _uuids(self) -> set[str]:
         return {match[1] for path in self._all() if (match := _OURS.match(path.name))}

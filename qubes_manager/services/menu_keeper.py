@@ -42,7 +42,8 @@ class MenuKeeper:
                 self._seen[domain.key] = _what_shows(domain)
                 self._waiting[domain.key] = None
         for key in batch.removed:
-            self._seen.pop(key, None)
+            if self._seen.pop(key, None):
+                self._waiting[key] = None
         if self._waiting:
             self._woken.set()
 
@@ -58,11 +59,16 @@ class MenuKeeper:
             self._woken.clear()
             waiting, self._waiting = self._waiting, {}
             for key in waiting:
-                if domain := self._store.get(key):
-                    try:
-                        await update_menu(self._menus, self._lists, domain)
-                    except QubesManagerError as error:
-                        log.warning("%s", error)
+                try:
+                    await self._update(key)
+                except QubesManagerError as error:
+                    log.warning("%s", error)
+
+    async def _update(self, key: DomainKey) -> None:
+        if domain := self._store.get(key):
+            await update_menu(self._menus, self._lists, domain)
+        else:
+            await self._menus.remove(key.uuid)
 
 
 def _what_shows(domain: Domain) -> object:

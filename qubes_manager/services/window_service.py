@@ -19,7 +19,7 @@ from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.window_options import WindowOptions
 from qubes_manager.core.window_status import WindowPhase, WindowStatus
 from qubes_manager.services.app_lists import AppLists
-from qubes_manager.services.domain_console import Consoles
+from qubes_manager.services.consoles import Consoles
 from qubes_manager.services.guest_commands import GuestCommands
 from qubes_manager.services.hosts import Hosts
 from qubes_manager.services.lifecycle import Lifecycle
