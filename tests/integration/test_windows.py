@@ -191,10 +191,11 @@ def test_an_unmanaged_window_does_not_cover_the_screen(desk: Desk) -> None:
 
 def test_hostile_titles_are_tamed(desk: Desk) -> None:
     be_hostile(desk, "untrusted", "titles")
-    desk.until(lambda: len([t for t in desk.titles() if t.startswith("[untrusted]")]) >= 4, "four windows", 90)
+    # It is the last of them.
+    desk.until(lambda: "[untrusted] Gr__e" in desk.titles(), "four windows", 90)
     titles = [t for t in desk.titles() if t.startswith("[untrusted]") and "letters" not in t]
     assert all(len(title) <= 220 and title.isascii() and title.isprintable() for title in titles)
-    assert "[untrusted] Gr__e" in titles
+    assert {"[untrusted] red", "[untrusted] desrever [vault]"} <= set(titles)
     in_guest(desk, "untrusted", "pkill -f [h]ostile.py; true")
     desk.until(lambda: "[untrusted] Gr__e" not in desk.titles(), "they go")
 

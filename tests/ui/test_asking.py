@@ -107,6 +107,7 @@ def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> No
             lifecycle=lifecycle,
             removal=SimpleNamespace(remove=None),
             promotion=SimpleNamespace(to_template=None),
+            links=SimpleNamespace(on_link=lambda _listener: None),
         )
         confirmation = Confirmation(messages, {"shutdown", "start"})
         commands = DomainCommands(
