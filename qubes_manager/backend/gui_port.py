@@ -36,7 +36,8 @@ async def connect_gui_port(connection: LibvirtConnection, uuid: str, port: GuiPo
     """Return a socket that is connected to the port.
 
     The port's own where this user may open it, else one that libvirt carries (a domain of the system's daemon, or on
-    another machine). Raises HostCallFailed.
+    another machine). Nothing must be sent before the guest has opened the port: what libvirt 9.0 carries stalls for
+    good when its buffers (some 100 KiB) are full by then. Raises HostCallFailed.
     """
     with contextlib.suppress(OSError):
         return await asyncio.to_thread(_connect, port.path)

@@ -52,6 +52,7 @@ class DomainWindows:
             port = await read_gui_port(self._connection, self.domain.key.uuid)
             if port is None:
                 return
+            self._tell(self._status)
             if port.is_open:
                 self._open.set()
             follower = asyncio.get_running_loop().create_task(self._follow(events, port))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from qubes_manager.core.domain import Domain, DomainKey, DomainState
+from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.window_options import WindowOptions
 from qubes_manager.core.window_status import WindowStatus
 from qubes_manager.services.domain_windows import DomainWindows
@@ -20,7 +20,8 @@ Listener = Callable[[str, WindowStatus | None], None]
 
 def has_windows(domain: Domain) -> bool:
     """Whether a domain runs and has the port that windows come through."""
-    runs = domain.state.is_active and domain.state is not DomainState.TRANSIENT
+    # Before libvirt has told its number, a start is not over.
+    runs = domain.state.is_active and domain.id >= 0
     return bool(not domain.is_host and not domain.stale and runs and domain.config and domain.config.gui_port)
 
 

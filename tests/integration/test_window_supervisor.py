@@ -63,10 +63,8 @@ async def test_a_guest_that_offers_no_windows_is_said_to_be_silent(
     assert heard.phases() == [WindowPhase.WAITING, WindowPhase.SILENT]
     assert heard[-1] and heard[-1].message == "nothing in “ported” offers windows after 5 s"
     # Late is better than never: as soon as something opens the port, it is tried. That it speaks no xpra is said too.
-    opened = await world.commands.run(
-        ported, "port=$(ls /dev/vport*p* | tail -n 1); exec 3<>$port; sleep 20 & echo x >&3"
-    )
-    assert opened == 0
+    speak = "port=$(ls /dev/vport*p* | tail -n 1); exec 3<>$port; echo x >&3; sleep 20 &"
+    assert await world.commands.run(ported, speak, user="root") == 0
     await world.until(lambda: heard.phases()[2:3] == [WindowPhase.CONNECTING], "it is tried", 30)
     await world.lifecycle.kill(ported)
     await world.until(lambda: heard[-1] is None and supervisor.is_idle, "a domain that has ended is left alone")
@@ -105,7 +103,10 @@ async def test_both_ways_to_the_port_carry_what_is_said(
     echo = (
         f"port=$(ls /dev/vport*p* | tail -n 1); exec 3<>$port; head -c {size} <&3 >/tmp/got; cat /tmp/got >&3; sleep 1"
     )
-    talk = asyncio.create_task(world.commands.run(ported, echo))
+    talk = asyncio.create_task(world.commands.run(ported, echo, user="root"))
+    # Nobody speaks before the guest has opened the port (gui_port.py says why).
+    while not (now := await gui_port.read_gui_port(connection, ported.uuid)) or not now.is_open:
+        await asyncio.sleep(0.1)
     sent = bytes(range(256)) * (size // 256)
     end.settimeout(60)
     await asyncio.to_thread(end.sendall, sent)

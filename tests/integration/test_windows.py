@@ -304,6 +304,9 @@ def test_the_screen_and_the_serial_console_are_seen(desk: Desk) -> None:
     in_guest(desk, "untrusted", "printf '\\033[41m\\033[2J' >/dev/ttyS0", user="root")
     desk.until(lambda: (0xC0, 0, 0) in inside(desk, serial), "what the guest writes is seen", 10)
     assert desk.border(serial) == {RED}
+    in_guest(desk, "work", "(printf '\\033c'; cat /etc/os-release; ip address) >/dev/tty1", user="root")
+    in_guest(desk, "untrusted", "(printf '\\033c'; dmesg | tail -n 20) >/dev/ttyS0", user="root")
+    time.sleep(2)
     desk.picture("consoles")
     for window in (screen, serial):
         desk.tool("wmctrl", "-i", "-c", window)
