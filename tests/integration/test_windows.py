@@ -374,6 +374,7 @@ def test_an_application_is_started_from_the_panel_and_its_domain_with_it(desk: D
         program.until(lambda: not any("waiting for" in text for text in program.texts()), "the message goes")
         program.picture("applications")
         take_readme_picture(desk)
+        desk.raise_window(desk.window("Qubes Manager"))
         assert program.quit() == 0
     finally:
         program.close()
