@@ -391,6 +391,7 @@ def take_readme_picture(desk: Desk) -> None:
         desk.raise_window(window)
     for window in (work, untrusted):
         desk.raise_window(window)
+        time.sleep(1)
         desk.type("cat /etc/debian_version; df -h /home")
         desk.keys("Return")
     time.sleep(2)
