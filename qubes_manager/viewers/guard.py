@@ -25,23 +25,10 @@ _PASSED = frozenset({"hello", "disconnect", "startup-complete", "ping", "ping_ec
 # The client's own words for the end of the connection.
 _OWN = frozenset({"connection-lost", "gibberish", "invalid"})
 _ENCODINGS = frozenset({"rgb24", "rgb32", "png", "png/P", "png/L", "scroll", "void"})
-_WINDOW_TYPES = frozenset(
-    {
-        "NORMAL",
-        "DIALOG",
-        "UTILITY",
-        "TOOLBAR",
-        "SPLASH",
-        "MENU",
-        "DROPDOWN_MENU",
-        "POPUP_MENU",
-        "TOOLTIP",
-        "COMBO",
-        "DND",
-    }
-)
-# Types that the client does not let the window manager frame, or frames without a title bar.
-_UNMANAGED_TYPES = frozenset({"DROPDOWN_MENU", "POPUP_MENU"})
+_FRAMED_TYPES = frozenset({"NORMAL", "DIALOG", "UTILITY", "TOOLBAR"})
+# Types that the client or a window manager leaves without a frame, whatever else is said of them.
+_UNMANAGED_TYPES = frozenset({"SPLASH", "MENU", "DROPDOWN_MENU", "POPUP_MENU", "TOOLTIP", "COMBO", "DND"})
+_WINDOW_TYPES = _FRAMED_TYPES | _UNMANAGED_TYPES
 _NO_CLASS = re.compile(r"[^A-Za-z0-9_.-]")
 _MAX_SIDE = 16384
 # Pixels of a window that stay on the screen wherever the guest puts it.
@@ -116,6 +103,8 @@ class Guard:
             metadata |= {b"window-type": ["NORMAL"], b"decorations": True, b"set-initial-position": False}
             self._on_refused("an unmanaged window over most of the screen")
         self._keep_decorated(window, metadata)
+        # Without a word on it the client would guess, by what the server says that it can do.
+        metadata.setdefault(b"decorations", window.managed)
         self._windows[wid] = window
         metadata.setdefault(b"title", self.rules.title("").encode())
         # A window that was not placed yet says 0, 0: the host's window manager finds it a place.
@@ -131,6 +120,8 @@ class Guard:
         wid = _number(packet[1])
         window = self._windows[wid]
         metadata = self._cook(packet[2], window)
+        # What a window is was judged when it was made.
+        metadata.pop(b"window-type", None)
         self._keep_decorated(window, metadata)
         if metadata:
             yield ["window-metadata", wid, metadata]

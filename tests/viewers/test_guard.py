@@ -121,6 +121,16 @@ def test_an_unmanaged_window_over_most_of_the_screen_becomes_an_ordinary_one() -
 def test_a_type_that_the_client_does_not_manage_counts_as_unmanaged() -> None:
     [packet] = Watched().admit("new-window", 1, 0, 0, 1280, 800, {b"window-type": ["DROPDOWN_MENU"]}, {})
     assert packet[6][b"window-type"] == ["NORMAL"]
+    # Neither a type that window managers leave bare, nor one that is given later, gets around that.
+    for kind in ("SPLASH", "MENU", "TOOLTIP", "COMBO", "DND"):
+        watched = Watched()
+        large = watched.opened(size=(1280, 800), window_type=[kind])[6]
+        assert (large[b"window-type"], large[b"decorations"]) == (["NORMAL"], True)
+        watched.opened(2, window_type=[kind])
+        [grown] = watched.admit("window-resized", 2, 1280, 800)
+        assert grown[2] * grown[3] <= 0.9 * 1280 * 800
+    assert watched.admit("window-metadata", 1, {b"window-type": ["POPUP_MENU"]}) == []
+    assert watched.opened(3)[6][b"decorations"] is True
     for kind in ("DOCK", "DESKTOP", "NOTIFICATION"):
         assert Watched().opened(window_type=[kind])[6][b"window-type"] == ["NORMAL"]
 
@@ -211,6 +221,7 @@ def test_other_metadata_do_not_pass() -> None:
         b"class-instance": ["work:.._vault", "work:Vault_"],
         b"role": "ro_le",
         b"title": b"[work]",
+        b"decorations": True,
     }
     assert packet[7] == {}
 
