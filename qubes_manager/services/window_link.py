@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.window_status import WindowStatus
 from qubes_manager.services.window_service import socket_path
 
+log = logging.getLogger(__name__)
 _START_PATIENCE = 15.0
 _PAUSE = 0.1
 _ANSWER_PATIENCE = 30.0
@@ -55,9 +57,11 @@ class WindowLink:
     async def follow(self) -> None:
         """Start the service where there is none, and hear from it until cancelled."""
         while True:
-            with contextlib.suppress(OSError, QubesManagerError):
+            try:
                 await self.ensure()
                 await self._hear()
+            except (OSError, ValueError, KeyError, QubesManagerError) as error:
+                log.warning("windows of %s: %s", self.uri, error)
             self._forget_all()
             await asyncio.sleep(_RETRY)
 
@@ -84,9 +88,12 @@ class WindowLink:
             try:
                 writer.write(json.dumps(request).encode() + b"\n")
                 async with asyncio.timeout(_ANSWER_PATIENCE):
-                    await reader.readline()
+                    answer = await reader.readline()
             except TimeoutError:
                 raise QubesManagerError("the program that shows windows does not answer") from None
+            else:
+                if not answer:
+                    raise QubesManagerError("the program that shows windows could not do that; its log has more")
             finally:
                 writer.close()
 

@@ -177,5 +177,3 @@ class WindowService:
             case "launching":
                 line = json.dumps({"startup_id": request["startup_id"][:200]})
                 self._supervisor.launching(request["uuid"], line)
-            case "stop":
-                self.stop()

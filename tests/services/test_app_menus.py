@@ -130,4 +130,7 @@ async def test_the_menu_follows_the_store(data: Path) -> None:
             await asyncio.sleep(0.05)
     keeper.cancel()
     # Templates are not for work: they come to the menu only when someone says so.
-    assert await update_menu(AppMenus(), lists, domain("debian", klass=DomainClass.TEMPLATE, menu=("shared",))) >= 0
+    assert list((data / "applications").iterdir()) == []
+    chosen = replace(domain("debian", klass=DomainClass.TEMPLATE, menu=("shared",)), key=template.key)
+    assert await update_menu(AppMenus(), lists, chosen) > 0
+    assert [path.name for path in (data / "applications").iterdir()] == [f"qubes-manager-{TEMPLATE}-shared.desktop"]
