@@ -1,6 +1,7 @@
 """Measures domains from templates on a private libvirtd: starting, making, cloning, and what they take on the disk."""
 
 import asyncio
+import functools
 import shutil
 import statistics
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bench import figures
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainClass, DomainKey
 from qubes_manager.services.creation_request import CreationRequest
@@ -21,9 +23,7 @@ STARTS = 3
 APPS = 10
 
 
-def say(what: str, figure: float, unit: str, note: str = "") -> None:
-    """Print one figure."""
-    print(f"{'templates':>14}  {what:<46} {figure:>9.1f} {unit:<10} {note}", flush=True)
+say = functools.partial(figures.say, "templates")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Measures application windows: how soon they come, how fast they draw, and what they cost while nothing happens."""
 
 import asyncio
+import functools
 import hashlib
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from PIL import ImageGrab
 
+from bench import figures
 from qubes_manager.backend.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.services.creation_request import CreationRequest
@@ -30,9 +32,7 @@ SECONDS = 8.0
 IDLE_SECONDS = 30.0
 
 
-def say(what: str, figure: float, unit: str, note: str = "") -> None:
-    """Print one figure."""
-    print(f"{'windows':>14}  {what:<46} {figure:>9.1f} {unit:<10} {note}", flush=True)
+say = functools.partial(figures.say, "windows")
 
 
 def main() -> None:
