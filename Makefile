@@ -28,13 +28,13 @@ format: $(VENV)/test.stamp ## put the code into its form
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and windows cost
+bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and windows of guests cost
 	$(PYTHON) -m bench.bench
 	$(PYTHON) -m bench.templates
-	$(PYTHON) -m bench.windows
+	$(PYTHON) -m bench.gui
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
-	$(PYTEST) tests/e2e tests/integration/test_windows.py
+	$(PYTEST) tests/e2e tests/integration/test_gui.py
 	env -u DISPLAY -u WAYLAND_DISPLAY scripts/run
 	mkdir -p docs/pictures
 	convert build/manager.png -colors 128 docs/pictures/manager.png

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication
 
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.settings import Settings
-from qubes_manager.services.store import HostPhase
+from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.services import make_services
 

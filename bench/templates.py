@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import figures
-from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey
-from qubes_manager.services.creation_request import CreationRequest
-from qubes_manager.services.template_build import TemplateBuild
+from qubes_manager.services.making.template_build import TemplateBuild
 from tests.conftest import CACHE
 from tests.integration.conftest import DEBIAN, World, remove_all
 

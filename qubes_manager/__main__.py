@@ -16,10 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qubes_manager.cli.setup import main as setup
 
         return setup(words[1:])
-    if words[:1] == ["windows"]:
-        from qubes_manager.cli.windows import main as windows
+    if words[:1] == ["gui"]:
+        from qubes_manager.cli.gui import main as gui
 
-        return windows(words[1:])
+        return gui(words[1:])
     if words[:1] == ["run"]:
         from qubes_manager.cli.run_app import main as run_app
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_private_daemon(options: argparse.Namespace) -> int:
-    from qubes_manager.services.private_host import private_host
+    from qubes_manager.services.hosts.private_host import private_host
 
     with private_host(options.private_libvirtd) as uri:
         print(f"using a private libvirtd: {uri}", flush=True)
@@ -62,7 +62,7 @@ def _with_private_daemon(options: argparse.Namespace) -> int:
 
 
 def _open_window(options: argparse.Namespace, uris: Sequence[str]) -> int:
-    from qubes_manager.services.opening import start_opening
+    from qubes_manager.services.hosts.opening import start_opening
 
     # libvirt's event loop iterates GLib's default context in a thread of its own; a Qt that uses the same context
     # would have its timers fire there (seen: timers of the window's loop started from another thread).

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest, build_tiny_guest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.backend.guests.tiny_guest import TinyGuest, build_tiny_guest
 
 # Guests are built once and kept outside of the tree.
 CACHE = Path(os.environ.get("QUBES_MANAGER_TEST_CACHE") or Path.home() / ".cache/qubes-manager")

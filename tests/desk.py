@@ -149,8 +149,8 @@ class Desk:
 
     def close(self) -> None:
         """End the service with its viewers, by process id, and the screen."""
-        for pid in self.processes("qubes_manager windows"):
+        for pid in self.processes("qubes_manager gui"):
             os.kill(pid, signal.SIGTERM)
-        self.until(lambda: not self.processes("qubes_manager windows"), "the service ends", 20)
+        self.until(lambda: not self.processes("qubes_manager gui"), "the service ends", 20)
         self.until(lambda: not self.processes("qubes_manager.viewers"), "the viewers end", 20)
         self.screen.close()

@@ -1,17 +1,17 @@
 """What the commands about applications share."""
 
 from qubes_manager.cli.command import Session
-from qubes_manager.services.app_lists import AppLists
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.launching import Launching
-from qubes_manager.services.window_links import WindowLinks
+from qubes_manager.services.applications.app_lists import AppLists
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.gui.launching import Launching
+from qubes_manager.services.gui.links import GuiLinks
 
 
 def launching(session: Session) -> Launching:
     """What starts applications."""
     lifecycle = session.lifecycle()
     commands = GuestCommands(session.hosts, session.store, lifecycle)
-    return Launching(session.store, commands, lifecycle, WindowLinks(session.store))
+    return Launching(session.store, commands, lifecycle, GuiLinks(session.store))
 
 
 async def app_lists(session: Session) -> AppLists:

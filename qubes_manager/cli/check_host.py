@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED
-from qubes_manager.services.host_check import HostCheck, Verdict
+from qubes_manager.services.setup.host_check import HostCheck, Verdict
 
 _MARKS = {Verdict.GOOD: "ok", Verdict.POOR: "--", Verdict.BAD: "NO"}
 

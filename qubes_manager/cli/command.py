@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from qubes_manager.cli.options import DONE, FAILED, INTERRUPTED, add_domains, new_parser, wanted_uris
 from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError
-from qubes_manager.services.hosts import Hosts
-from qubes_manager.services.store import DomainStore
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
 
 if TYPE_CHECKING:
-    from qubes_manager.services.lifecycle import Lifecycle
+    from qubes_manager.services.domains.lifecycle import Lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Session:
 
     def lifecycle(self) -> "Lifecycle":
         """The power actions; what becomes of templates' runs is said on stderr."""
-        from qubes_manager.services.lifecycle import Lifecycle
+        from qubes_manager.services.domains.lifecycle import Lifecycle
 
         lifecycle = Lifecycle(self.hosts, self.store)
         lifecycle.roots.on_settled(lambda settlement: print(settlement.sentence, file=sys.stderr))
@@ -57,14 +57,14 @@ class Session:
         return lifecycle
 
     async def _read_applications(self, key: DomainKey) -> None:
-        from qubes_manager.services.app_lists import AppLists
-        from qubes_manager.services.guest_commands import GuestCommands
+        from qubes_manager.services.applications.app_lists import AppLists
+        from qubes_manager.services.domains.guest_commands import GuestCommands
 
         await AppLists(self.store, GuestCommands(self.hosts, self.store, self.lifecycle())).refresh(key)
 
     async def recover(self) -> None:
         """Put in order what a program that died had begun."""
-        from qubes_manager.services.recovery import Recovery
+        from qubes_manager.services.domains.recovery import Recovery
 
         recovery = Recovery(self.hosts, self.store, self.lifecycle().roots)
         for uri in self.uris:

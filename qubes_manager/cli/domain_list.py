@@ -9,8 +9,8 @@ from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE
 from qubes_manager.core.domain import Domain, DomainState
 from qubes_manager.core.errors import BadInput
-from qubes_manager.services.listing import COLUMNS, FORMATS, align, as_tree, cells, find_columns
-from qubes_manager.services.property_table import find_property
+from qubes_manager.services.domains.listing import COLUMNS, FORMATS, align, as_tree, cells, find_columns
+from qubes_manager.services.domains.property_table import find_property
 
 _YES = {"y", "yes"}
 _USAGE_FIELDS = {"DISK", "IP", *(f"{v}-{what}" for v in ("ROOT", "PRIV") for what in ("CURR", "MAX", "USED", "%"))}
@@ -99,7 +99,7 @@ def _pair_test(text: str, option: str, read: Callable[[Domain, str], str]) -> Te
 
 
 async def _with_usage(session: Session, domains: Sequence[Domain]) -> list[Domain]:
-    from qubes_manager.services.usage_poller import read_slow_figures
+    from qubes_manager.services.hosts.usage_poller import read_slow_figures
 
     for domain in domains:
         if not domain.is_host:

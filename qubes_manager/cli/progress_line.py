@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qubes_manager.core.sizes import format_size
-from qubes_manager.services.making import Progress
+from qubes_manager.services.making.making import Progress
 
 
 @contextmanager

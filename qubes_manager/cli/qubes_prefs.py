@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import complain
 from qubes_manager.cli.options import DONE, FAILED, add_property_options, check_property_options, new_parser
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.services.global_defaults import GLOBAL_PROPERTIES, GlobalDefaults, find_global
-from qubes_manager.services.listing import align
+from qubes_manager.services.domains.listing import align
+from qubes_manager.services.files.global_defaults import GLOBAL_PROPERTIES, GlobalDefaults, find_global
 
 
 def main(argv: Sequence[str] | None = None) -> int:

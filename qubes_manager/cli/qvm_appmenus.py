@@ -10,10 +10,10 @@ from qubes_manager.cli.command import Session, chosen, run
 from qubes_manager.cli.options import DONE, FAILED, add_domains, new_parser
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
-from qubes_manager.services.app_lists import AppLists, selected
-from qubes_manager.services.app_menus import AppMenus
-from qubes_manager.services.menu_keeper import update_menu
-from qubes_manager.services.properties import Properties
+from qubes_manager.services.applications.app_lists import AppLists, selected
+from qubes_manager.services.applications.app_menus import AppMenus
+from qubes_manager.services.applications.menu_keeper import update_menu
+from qubes_manager.services.domains.properties import Properties
 
 
 def main(argv: Sequence[str] | None = None) -> int:

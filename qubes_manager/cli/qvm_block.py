@@ -8,8 +8,8 @@ from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import HOST_NAME, Domain
 from qubes_manager.core.errors import BadInput, NotFound
-from qubes_manager.services.block_devices import BlockDevices, OfferedDevice
-from qubes_manager.services.listing import align
+from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
+from qubes_manager.services.domains.listing import align
 
 
 def main(argv: Sequence[str] | None = None) -> int:

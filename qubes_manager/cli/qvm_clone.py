@@ -6,7 +6,7 @@ from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.cloning import Cloning
+from qubes_manager.services.making.cloning import Cloning
 
 
 def main(argv: Sequence[str] | None = None) -> int:

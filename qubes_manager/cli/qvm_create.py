@@ -10,14 +10,14 @@ from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.cli.passphrase import ask_passphrase
 from qubes_manager.cli.progress_line import progress_line
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.sizes import parse_size
 from qubes_manager.core.values import parse_bool, parse_number
-from qubes_manager.services.checksum_lists import checksum_for
-from qubes_manager.services.creation import Creation
-from qubes_manager.services.creation_request import CreationRequest
-from qubes_manager.services.global_defaults import GlobalDefaults
+from qubes_manager.services.files.checksum_lists import checksum_for
+from qubes_manager.services.files.global_defaults import GlobalDefaults
+from qubes_manager.services.making.creation import Creation
 
 _CLASSES = {
     DomainClass.APP: "takes its system from a template, keeps its own data",

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
-from qubes_manager.services.listing import align
-from qubes_manager.services.properties import Properties
+from qubes_manager.services.domains.listing import align
+from qubes_manager.services.domains.properties import Properties
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from qubes_manager.cli.options import new_parser, wanted_uris
-from qubes_manager.services.opening import start_opening
+from qubes_manager.services.hosts.opening import start_opening
 
 _FORMATS = ("simple", "network", "kernel", "full", "prefs", "disk")
 

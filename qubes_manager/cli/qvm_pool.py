@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.errors import BadInput, NotFound, Refused
-from qubes_manager.services.listing import align
-from qubes_manager.services.storage_pools import DRIVERS, StoragePools
+from qubes_manager.services.domains.listing import align
+from qubes_manager.services.volumes.storage_pools import DRIVERS, StoragePools
 
 
 def main(argv: Sequence[str] | None = None) -> int:

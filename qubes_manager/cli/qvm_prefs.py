@@ -6,9 +6,9 @@ from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, add_property_options, check_property_options, new_parser
 from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.listing import align
-from qubes_manager.services.properties import Properties
-from qubes_manager.services.property_table import PROPERTIES, find_property
+from qubes_manager.services.domains.listing import align
+from qubes_manager.services.domains.properties import Properties
+from qubes_manager.services.domains.property_table import PROPERTIES, find_property
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import FAILED, add_domains, new_parser
 from qubes_manager.core.domain import Domain
-from qubes_manager.services.removal import Removal, in_removal_order, refuse_removal
+from qubes_manager.services.domains.removal import Removal, in_removal_order, refuse_removal
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,8 @@ from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.lifecycle import SHUTDOWN_TIMEOUT, ShutdownTimedOut
-from qubes_manager.services.removal import netvm_users
+from qubes_manager.services.domains.lifecycle import SHUTDOWN_TIMEOUT, ShutdownTimedOut
+from qubes_manager.services.domains.removal import netvm_users
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,9 +9,9 @@ from qubes_manager.cli.passphrase import ask_passphrase
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound, Refused
-from qubes_manager.services.block_devices import BlockDevices
-from qubes_manager.services.lifecycle import PassphraseNeeded
-from qubes_manager.services.window_link import WindowLink, has_screen
+from qubes_manager.services.devices.block_devices import BlockDevices
+from qubes_manager.services.domains.lifecycle import PassphraseNeeded
+from qubes_manager.services.gui.link import GuiLink, has_screen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 await lifecycle.start(domain.key, ask_passphrase(f"Passphrase of “{domain.name}”"))
             started = session.store.get(domain.key)
             if has_screen() and started and started.config and started.config.gui_port:
-                await WindowLink(domain.key.connection).ensure()
+                await GuiLink(domain.key.connection).ensure()
 
         return await for_each(chosen(parser, options, session), act, options.verbose)
 

@@ -6,8 +6,8 @@ from qubes_manager.cli.applications import app_lists
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.domain import DomainClass
-from qubes_manager.services.app_menus import AppMenus
-from qubes_manager.services.menu_keeper import update_menu
+from qubes_manager.services.applications.app_menus import AppMenus
+from qubes_manager.services.applications.menu_keeper import update_menu
 
 
 def main(argv: Sequence[str] | None = None) -> int:

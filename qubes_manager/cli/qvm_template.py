@@ -8,18 +8,18 @@ from pathlib import Path
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.cli.progress_line import progress_line
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.sizes import format_size, parse_size
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
-from qubes_manager.services.checksum_lists import checksum_for
-from qubes_manager.services.creation import Creation
-from qubes_manager.services.creation_request import CreationRequest
-from qubes_manager.services.domain_volumes import DomainVolumes
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.listing import align
-from qubes_manager.services.promotion import Promotion
-from qubes_manager.services.removal import Removal
-from qubes_manager.services.template_build import TemplateBuild, build_log_path
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.listing import align
+from qubes_manager.services.domains.removal import Removal
+from qubes_manager.services.files.checksum_lists import checksum_for
+from qubes_manager.services.making.creation import Creation
+from qubes_manager.services.making.promotion import Promotion
+from qubes_manager.services.making.template_build import TemplateBuild, build_log_path
+from qubes_manager.services.volumes.domain_volumes import DomainVolumes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +79,7 @@ async def _list(session: Session, _options: Namespace) -> int:
 async def _build(session: Session, options: Namespace) -> int:
     named = SUGGESTED_PACKAGES if options.packages is None else tuple(filter(None, options.packages.split(",")))
     recipe = TemplateRecipe(options.suite, options.mirror, named, parse_size(options.size))
-    if not recipe.has_windows:
+    if not recipe.has_gui:
         print(f"Debian {options.suite} has no xpra: application windows will not come from it.", file=sys.stderr)
     print(f"the tools' own words go to {build_log_path()}", file=sys.stderr)
     with progress_line(quiet=bool(options.quiet)) as progress:

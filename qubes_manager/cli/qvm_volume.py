@@ -13,9 +13,9 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.sizes import parse_size
 from qubes_manager.core.values import parse_number
-from qubes_manager.services.domain_volumes import DomainVolumes, VolumeInfo
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.listing import align
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.listing import align
+from qubes_manager.services.volumes.domain_volumes import DomainVolumes, VolumeInfo
 
 Work = Callable[[Session, Namespace], Awaitable[int]]
 

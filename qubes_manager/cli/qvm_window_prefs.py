@@ -7,10 +7,10 @@ from typing import NoReturn
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, add_property_options, check_property_options, new_parser
 from qubes_manager.core.errors import BadInput
+from qubes_manager.core.gui_options import GUI_OPTIONS, Value
 from qubes_manager.core.values import parse_bool, parse_number
-from qubes_manager.core.window_options import WINDOW_OPTIONS, Value
-from qubes_manager.services.window_links import WindowLinks
-from qubes_manager.services.window_settings import WindowSettings
+from qubes_manager.services.gui.links import GuiLinks
+from qubes_manager.services.gui.settings import GuiSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,17 +20,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_property_options(parser)
     options = parser.parse_args(argv)
     if options.help_properties:
-        for option in WINDOW_OPTIONS.values():
+        for option in GUI_OPTIONS.values():
             print(f"{option.key:<30} {option.about} (default: {option.default})")
         return DONE
     check_property_options(parser, options)
 
     async def job(session: Session) -> int:
         name = "" if options.VMNAME == "global" else session.find(options.VMNAME).name
-        links = WindowLinks(session.store)
+        links = GuiLinks(session.store)
         for uri in session.uris:
             links.link(uri)
-        settings = WindowSettings(links)
+        settings = GuiSettings(links)
         if options.VALUE is not None or options.default:
             value = None if options.default else _parse(options.PROPERTY, options.VALUE)
             await settings.put({options.PROPERTY: value}, name)
@@ -41,21 +41,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(options, job)
 
 
-async def _show(settings: WindowSettings, name: str, options: Namespace) -> None:
+async def _show(settings: GuiSettings, name: str, options: Namespace) -> None:
     values = await settings.load()
     if options.PROPERTY:
-        if options.PROPERTY not in WINDOW_OPTIONS:
+        if options.PROPERTY not in GUI_OPTIONS:
             _unknown(options.PROPERTY)
         print(values.value(options.PROPERTY, name))
         return
-    for key in WINDOW_OPTIONS:
+    for key in GUI_OPTIONS:
         own = key in (values.domains.get(name, {}) if name else values.everywhere)
         if own or not options.hide_default:
             print(f"{key:<30} {'-' if own else 'D'}  {values.value(key, name)}")
 
 
 def _parse(key: str, text: str) -> Value:
-    option = WINDOW_OPTIONS.get(key)
+    option = GUI_OPTIONS.get(key)
     if option is None:
         _unknown(key)
     if isinstance(option.default, bool):
@@ -64,4 +64,4 @@ def _parse(key: str, text: str) -> Value:
 
 
 def _unknown(key: str) -> NoReturn:
-    raise BadInput("window option", key[:80], f"use one of {', '.join(WINDOW_OPTIONS)}")
+    raise BadInput("window option", key[:80], f"use one of {', '.join(GUI_OPTIONS)}")

@@ -8,7 +8,7 @@ from qubes_manager.cli.applications import launching
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.services.notices import Notice
+from qubes_manager.services.gui.notices import Notice
 
 
 def main(argv: Sequence[str] | None = None) -> int:

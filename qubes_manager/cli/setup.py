@@ -8,11 +8,11 @@ from dataclasses import replace
 from qubes_manager.cli.command import Session, for_each, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.cli.progress_line import progress_line
+from qubes_manager.core.creation_request import DEFAULT_MEMORY
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
-from qubes_manager.services.creation_request import DEFAULT_MEMORY
-from qubes_manager.services.demo import Demo
-from qubes_manager.services.first_setup import FirstSetup, SetupPlan
+from qubes_manager.services.setup.demo import Demo
+from qubes_manager.services.setup.first_setup import FirstSetup, SetupPlan
 
 
 def main(argv: Sequence[str] | None = None) -> int:

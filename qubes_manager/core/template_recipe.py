@@ -64,7 +64,7 @@ class TemplateRecipe:
         return tuple(dict.fromkeys((*BASE_PACKAGES, *WINDOW_PACKAGES[self.suite], *self.packages)))
 
     @property
-    def has_windows(self) -> bool:
+    def has_gui(self) -> bool:
         """Whether application windows can come from it."""
         return "xpra" in self.all_packages
 

@@ -9,8 +9,8 @@ from PySide6.QtGui import QIcon
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.services.app_lists import AppLists, selected
-from qubes_manager.services.store import Batch, DomainStore
+from qubes_manager.services.applications.app_lists import AppLists, selected
+from qubes_manager.services.hosts.store import Batch, DomainStore
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()

@@ -10,7 +10,7 @@ from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS, SortKey
 from qubes_manager.models.domain_filter import TableFilter, haystack
 from qubes_manager.models.row_changes import kept_in_order, ranges
-from qubes_manager.services.store import Batch
+from qubes_manager.services.hosts.store import Batch
 
 Index = QModelIndex | QPersistentModelIndex
 DOMAIN_ROLE = Qt.ItemDataRole.UserRole

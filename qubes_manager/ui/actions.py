@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.ui.icons import icon, swatch
+from qubes_manager.ui.look.icons import icon, swatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ WINDOW_ACTIONS = (
     ActionSpec("refresh", "&Refresh", "refresh", "F5", tip="Ask libvirt again for everything"),
     ActionSpec("toolbar", "&Tool bar", "columns", checkable=True),
     ActionSpec("applications", "&Applications", "applications", "F8", checkable=True, tip="Show what can be started"),
-    ActionSpec("window-options", "&Window options…", "windows", tip="Border, full screen and titles of all domains"),
+    ActionSpec("gui-options", "&Window options…", "windows", tip="Border, full screen and titles of all domains"),
     ActionSpec("details", "&Details", "details", "F9", checkable=True, tip="Show the hardware of the chosen domain"),
     ActionSpec("about", "&About", "info"),
     ActionSpec("quit", "&Quit", "quit", "Ctrl+Q"),

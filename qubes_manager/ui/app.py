@@ -19,15 +19,15 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QSystemTrayIcon
 
 from qubes_manager import __version__
-from qubes_manager.services.caretaker import Caretaker
-from qubes_manager.services.logs import own_log_path
-from qubes_manager.services.menu_keeper import MenuKeeper
-from qubes_manager.services.settings_file import SettingsFile
-from qubes_manager.services.store import HostPhase
-from qubes_manager.services.template_roots import Outcome, Settlement
-from qubes_manager.ui.applications_dock import Tray
+from qubes_manager.services.applications.menu_keeper import MenuKeeper
+from qubes_manager.services.domains.caretaker import Caretaker
+from qubes_manager.services.files.logs import own_log_path
+from qubes_manager.services.files.settings_file import SettingsFile
+from qubes_manager.services.hosts.store import HostPhase
+from qubes_manager.services.volumes.template_roots import Outcome, Settlement
+from qubes_manager.ui.applications.applications_dock import Tray
+from qubes_manager.ui.feedback.message_bar import Level
 from qubes_manager.ui.main_window import MainWindow
-from qubes_manager.ui.message_bar import Level
 from qubes_manager.ui.picture import take_picture
 from qubes_manager.ui.services import Services, make_services
 from qubes_manager.ui.single_instance import SingleInstance, raise_running
@@ -88,7 +88,7 @@ async def _main(
     window.tasks.spawn(services.links.run())
     window.tasks.spawn(MenuKeeper(services.store, services.lists).run())
     window.tasks.spawn(services.lists.load())
-    window.tasks.spawn(window.window_commands.apply_window_options())
+    window.tasks.spawn(window.window_commands.apply_gui_options())
     tray = Tray(window, window.applications.model, window.commands.apps, [window.window_actions["quit"]])
     tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()

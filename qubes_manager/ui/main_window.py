@@ -25,22 +25,22 @@ from qubes_manager.core.settings import APPEARANCES, Settings
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
 from qubes_manager.models.domain_table import DomainTableModel
-from qubes_manager.services.clipboard import ClipboardContent
-from qubes_manager.services.store import Batch, HostPhase, HostStatus
+from qubes_manager.services.crossing.clipboard import ClipboardContent
+from qubes_manager.services.hosts.store import Batch, HostPhase, HostStatus
 from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, label_menu
-from qubes_manager.ui.applications_dock import ApplicationsDock
-from qubes_manager.ui.confirm import Confirmation
-from qubes_manager.ui.details_pane import DetailsPane
-from qubes_manager.ui.domain_commands import DomainCommands
-from qubes_manager.ui.domain_view import DomainView
-from qubes_manager.ui.empty_state import EmptyState
-from qubes_manager.ui.icons import decoration, icon, program_icon
-from qubes_manager.ui.jobs import Jobs
-from qubes_manager.ui.message_bar import Level, MessageBar
+from qubes_manager.ui.applications.applications_dock import ApplicationsDock
+from qubes_manager.ui.commands.domain_commands import DomainCommands
+from qubes_manager.ui.commands.window_commands import WindowCommands
+from qubes_manager.ui.feedback.confirm import Confirmation
+from qubes_manager.ui.feedback.empty_state import EmptyState
+from qubes_manager.ui.feedback.jobs import Jobs
+from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.feedback.tasks import Tasks
+from qubes_manager.ui.look.icons import decoration, icon, program_icon
+from qubes_manager.ui.look.theme import set_appearance
 from qubes_manager.ui.services import Services
-from qubes_manager.ui.tasks import Tasks
-from qubes_manager.ui.theme import set_appearance
-from qubes_manager.ui.window_commands import WindowCommands
+from qubes_manager.ui.table.details_pane import DetailsPane
+from qubes_manager.ui.table.domain_view import DomainView
 
 _NO_DOMAINS = (
     "A domain is a virtual machine for one of your activities: work, personal, things you do not trust. "
@@ -173,7 +173,7 @@ class MainWindow(QMainWindow):
         self._filters = self._choice_menu(view, "&Filter", {f.id: f.text for f in FILTERS.values()})
         self._columns = view.addMenu(self.view.columns_menu(self))
         self._appearances = self._choice_menu(view, "&Appearance", {a: a.capitalize() for a in APPEARANCES})
-        window.fill(view, ["toolbar", "applications", "details", "refresh", "window-options"])
+        window.fill(view, ["toolbar", "applications", "details", "refresh", "gui-options"])
         window.fill(bar.addMenu("&Logs"), ["all-logs", "wipe-clipboard"])
         window.fill(bar.addMenu("&Help"), ["about"])
         self._context_menu = QMenu("Domain", self)

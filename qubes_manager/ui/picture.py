@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.services.listing import table
-from qubes_manager.services.store import HostPhase
-from qubes_manager.services.usage_poller import INTERVAL
+from qubes_manager.services.domains.listing import table
+from qubes_manager.services.hosts.store import HostPhase
+from qubes_manager.services.hosts.usage_poller import INTERVAL
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.services import Services
 

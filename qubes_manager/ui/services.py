@@ -2,29 +2,29 @@
 
 from dataclasses import dataclass
 
-from qubes_manager.services.app_lists import AppLists
-from qubes_manager.services.clipboard import InterDomainClipboard
-from qubes_manager.services.cloning import Cloning
-from qubes_manager.services.creation import Creation
-from qubes_manager.services.demo import Demo
-from qubes_manager.services.domain_volumes import DomainVolumes
-from qubes_manager.services.first_setup import FirstSetup
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.host_check import HostCheck
-from qubes_manager.services.hosts import Hosts
-from qubes_manager.services.launching import Launching
-from qubes_manager.services.lifecycle import Lifecycle
-from qubes_manager.services.logs import Logs
-from qubes_manager.services.promotion import Promotion
-from qubes_manager.services.properties import Properties
-from qubes_manager.services.recovery import Recovery
-from qubes_manager.services.removal import Removal
-from qubes_manager.services.storage_pools import StoragePools
-from qubes_manager.services.store import DomainStore
-from qubes_manager.services.template_build import TemplateBuild
-from qubes_manager.services.usage_poller import UsagePoller
-from qubes_manager.services.window_links import WindowLinks
-from qubes_manager.services.window_settings import WindowSettings
+from qubes_manager.services.applications.app_lists import AppLists
+from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.lifecycle import Lifecycle
+from qubes_manager.services.domains.properties import Properties
+from qubes_manager.services.domains.recovery import Recovery
+from qubes_manager.services.domains.removal import Removal
+from qubes_manager.services.files.logs import Logs
+from qubes_manager.services.gui.launching import Launching
+from qubes_manager.services.gui.links import GuiLinks
+from qubes_manager.services.gui.settings import GuiSettings
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.hosts.usage_poller import UsagePoller
+from qubes_manager.services.making.cloning import Cloning
+from qubes_manager.services.making.creation import Creation
+from qubes_manager.services.making.promotion import Promotion
+from qubes_manager.services.making.template_build import TemplateBuild
+from qubes_manager.services.setup.demo import Demo
+from qubes_manager.services.setup.first_setup import FirstSetup
+from qubes_manager.services.setup.host_check import HostCheck
+from qubes_manager.services.volumes.domain_volumes import DomainVolumes
+from qubes_manager.services.volumes.storage_pools import StoragePools
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Services:
     demo: Demo
     commands: GuestCommands
     lists: AppLists
-    links: WindowLinks
+    links: GuiLinks
     launching: Launching
-    window_settings: WindowSettings
+    gui_settings: GuiSettings
     logs: Logs
     clipboard: InterDomainClipboard
     poller: UsagePoller
@@ -63,7 +63,7 @@ def make_services() -> Services:
     lifecycle = Lifecycle(hosts, store)
     commands = GuestCommands(hosts, store, lifecycle)
     lists = AppLists(store, commands)
-    links = WindowLinks(store)
+    links = GuiLinks(store)
     lifecycle.before_shutdown = lists.refresh
     return Services(
         store=store,
@@ -85,7 +85,7 @@ def make_services() -> Services:
         lists=lists,
         links=links,
         launching=Launching(store, commands, lifecycle, links),
-        window_settings=WindowSettings(links),
+        gui_settings=GuiSettings(links),
         logs=Logs(),
         clipboard=InterDomainClipboard(),
         poller=UsagePoller(hosts, store),

@@ -16,7 +16,7 @@ gi.require_version("GtkVnc", "2.0")
 gi.require_version("Vte", "2.91")
 from gi.repository import Gdk, GLib, Gtk, GtkVnc, Vte  # noqa: E402
 
-from qubes_manager.core.window_rules import WindowRules  # noqa: E402
+from qubes_manager.core.gui_rules import GuiRules  # noqa: E402
 from qubes_manager.viewers.host import Host  # noqa: E402
 
 HISTORY_LINES = 10_000
@@ -112,7 +112,7 @@ class SerialView:
 class Console(Gtk.Window):  # type: ignore[misc]  # GTK has no types
     """The window: the domain's name and colour around what it shows."""
 
-    def __init__(self, rules: WindowRules, kind: str, number: int, host: Host) -> None:
+    def __init__(self, rules: GuiRules, kind: str, number: int, host: Host) -> None:
         super().__init__()
         self.rules = rules
         self._view = (ScreenView if kind == "screen" else SerialView)(number, host, self._ended)
@@ -145,7 +145,7 @@ class Console(Gtk.Window):  # type: ignore[misc]  # GTK has no types
         self.show_all()
         self._view.widget.grab_focus()
 
-    def take_rules(self, rules: WindowRules) -> None:
+    def take_rules(self, rules: GuiRules) -> None:
         """Wear the label's colour, and allow full screen or not."""
         self.rules = rules
         self._style.load_from_data(
@@ -178,7 +178,7 @@ def main() -> None:
     """Show the console until its window or the input is closed."""
     host = Host()
     console = Console(host.first_rules(), sys.argv[1], int(sys.argv[2]), host)
-    host.watch(lambda data: console.take_rules(WindowRules.of(data)))
+    host.watch(lambda data: console.take_rules(GuiRules.of(data)))
     Gtk.main()
 
 

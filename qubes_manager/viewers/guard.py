@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qubes_manager.core.window_rules import UNMANAGED_SHARE, WindowRules
+from qubes_manager.core.gui_rules import UNMANAGED_SHARE, GuiRules
 
 Packet = list[Any]
 # Width and height in pixels of the smallest screen that a window may come to lie on.
@@ -51,13 +51,13 @@ class _Window:
 class Guard:
     """Judges packets. *on_refused* is told in a word what was refused; it may be called from another thread."""
 
-    def __init__(self, rules: WindowRules, screen: ScreenSize, on_refused: Callable[[str], object]) -> None:
+    def __init__(self, rules: GuiRules, screen: ScreenSize, on_refused: Callable[[str], object]) -> None:
         self.rules = rules
         self._screen = screen
         self._on_refused = on_refused
         self._windows: dict[int, _Window] = {}
 
-    def change_rules(self, rules: WindowRules) -> list[Packet]:
+    def change_rules(self, rules: GuiRules) -> list[Packet]:
         """Take new rules; returns packets that bring windows in line with them. The border's width stays."""
         self.rules = rules
         if rules.allow_fullscreen:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from qubes_manager.core.window_rules import WindowRules
+from qubes_manager.core.gui_rules import GuiRules
 
 
 class Host:
@@ -15,9 +15,9 @@ class Host:
         self._events = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
 
-    def first_rules(self) -> WindowRules:
+    def first_rules(self) -> GuiRules:
         """The first line: the rules."""
-        return WindowRules.of(self._next())
+        return GuiRules.of(self._next())
 
     def wait_for_go(self, take: Callable[[dict[str, Any]], None]) -> None:
         """Return when the line that says "go" has come; those before it are handed to *take*."""

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from qubes_manager.backend.domain_xml import DomainEdit, parse_config
-from qubes_manager.backend.metadata import NAMESPACE, MetadataEdit, for_new_domain
-from qubes_manager.backend.new_domain import DiskSpec, NewDomain
+from qubes_manager.backend.domains.domain_xml import DomainEdit, parse_config
+from qubes_manager.backend.domains.metadata import NAMESPACE, MetadataEdit, for_new_domain
+from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.volumes import OwnVolume, Role

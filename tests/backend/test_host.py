@@ -7,14 +7,14 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from qubes_manager.backend import host_usage as module
-from qubes_manager.backend.call_threads import SIZE, CallThreads
-from qubes_manager.backend.connection import LibvirtConnection
-from qubes_manager.backend.daemon_paths import daemon_paths
-from qubes_manager.backend.host_tools import run_tool_now
-from qubes_manager.backend.libvirt_errors import translate
-from qubes_manager.backend.log_files import read_growth, read_piece
-from qubes_manager.backend.node_devices import list_block_devices, parse_storage_device
+from qubes_manager.backend.connection.call_threads import SIZE, CallThreads
+from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.connection.libvirt_errors import translate
+from qubes_manager.backend.host import host_usage as module
+from qubes_manager.backend.host.daemon_paths import daemon_paths
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.host.log_files import read_growth, read_piece
+from qubes_manager.backend.host.node_devices import list_block_devices, parse_storage_device
 from qubes_manager.core.errors import HostUnreachable, NotFound, QubesManagerError, TimedOut
 from qubes_manager.core.events import HostEventKind
 

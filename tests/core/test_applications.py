@@ -15,10 +15,10 @@ from qubes_manager.core.applications import Application, check_id, dump_applicat
 from qubes_manager.core.desktop_entry import desktop_entry, exec_line, submenu
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, GuestError
+from qubes_manager.core.gui_options import GuiOptions, dump_gui_options, parse_gui_options
+from qubes_manager.core.gui_rules import GuiRules
+from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.labels import LABELS
-from qubes_manager.core.window_options import WindowOptions, dump_window_options, parse_window_options
-from qubes_manager.core.window_rules import WindowRules
-from qubes_manager.core.window_status import WindowPhase, WindowStatus
 
 
 def listed(*entries: object) -> bytes:
@@ -129,13 +129,13 @@ def domain(name: str, label: str = "blue") -> Domain:
 
 
 def test_a_domain_s_own_window_option_wins() -> None:
-    options = parse_window_options(
+    options = parse_gui_options(
         {"global": {"allow_fullscreen": True, "border_width": 9}, "domains": {"work": {"allow_fullscreen": False}}}
     )
-    assert options.rules(domain("work")) == WindowRules("work", "#3465a4", border_width=9)
+    assert options.rules(domain("work")) == GuiRules("work", "#3465a4", border_width=9)
     assert options.rules(domain("other")).allow_fullscreen
     assert options.rules(domain("none", "")).colour == "#cc0000"
-    assert parse_window_options(dump_window_options(options)) == options
+    assert parse_gui_options(dump_gui_options(options)) == options
     options.put("allow_fullscreen", None, "work")
     assert options.domains == {}
 
@@ -155,15 +155,15 @@ def test_a_domain_s_own_window_option_wins() -> None:
 )
 def test_window_options_that_make_no_sense_are_named(document: object, part: str) -> None:
     with pytest.raises(BadInput, match=part):
-        parse_window_options(document)
+        parse_gui_options(document)
 
 
 def test_nothing_is_set_by_an_empty_file() -> None:
-    assert parse_window_options(None) == WindowOptions()
+    assert parse_gui_options(None) == GuiOptions()
 
 
 def test_rules_and_statuses_cross_to_other_programs() -> None:
-    rules = WindowRules("work", "#000000", allow_fullscreen=True)
-    assert WindowRules.of(json.loads(rules.to_json())) == rules
-    status = WindowStatus("u", WindowPhase.SHOWN, 2, 5, "text")
-    assert WindowStatus.of(json.loads(json.dumps(status.to_data()))) == status
+    rules = GuiRules("work", "#000000", allow_fullscreen=True)
+    assert GuiRules.of(json.loads(rules.to_json())) == rules
+    status = GuiStatus("u", GuiPhase.SHOWN, 2, 5, "text")
+    assert GuiStatus.of(json.loads(json.dumps(status.to_data()))) == status

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.template_recipe import TemplateRecipe
-from qubes_manager.services.creation_request import CreationRequest
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_a_recipe_that_cannot_be_built_names_its_field(changes: dict[str, object
 
 
 def test_only_bookworm_has_application_windows() -> None:
-    assert TemplateRecipe("bookworm").has_windows
-    assert not TemplateRecipe("trixie").has_windows
+    assert TemplateRecipe("bookworm").has_gui
+    assert not TemplateRecipe("trixie").has_gui
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from tests.e2e.conftest import NO_OFFER, Program
 from tests.e2e.test_trouble import empty_daemon as empty_daemon
 from tests.integration.conftest import World, remove_all

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from tests.e2e.conftest import PICTURES, Program
 
 pytestmark = pytest.mark.e2e

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from tests.e2e.conftest import COMMANDS, Program
 from tests.integration.conftest import World, remove_domain
 

@@ -10,23 +10,23 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.template_recipe import TemplateRecipe
-from qubes_manager.services.block_devices import BlockDevices
-from qubes_manager.services.cloning import Cloning
-from qubes_manager.services.creation import Creation
-from qubes_manager.services.demo import Demo
-from qubes_manager.services.domain_volumes import DomainVolumes
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.hosts import Hosts
-from qubes_manager.services.lifecycle import Lifecycle
-from qubes_manager.services.properties import Properties
-from qubes_manager.services.recovery import Recovery
-from qubes_manager.services.removal import Removal, in_removal_order
-from qubes_manager.services.store import DomainStore
-from qubes_manager.services.template_build import TemplateBuild
+from qubes_manager.services.devices.block_devices import BlockDevices
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.lifecycle import Lifecycle
+from qubes_manager.services.domains.properties import Properties
+from qubes_manager.services.domains.recovery import Recovery
+from qubes_manager.services.domains.removal import Removal, in_removal_order
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.making.cloning import Cloning
+from qubes_manager.services.making.creation import Creation
+from qubes_manager.services.making.template_build import TemplateBuild
+from qubes_manager.services.setup.demo import Demo
+from qubes_manager.services.volumes.domain_volumes import DomainVolumes
 from tests.conftest import CACHE
 
 COMMANDS = Path(sys.executable).parent

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from qubes_manager.backend.call_threads import CallThreads
+from qubes_manager.backend.connection.call_threads import CallThreads
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from tests.integration.conftest import World

@@ -8,7 +8,7 @@ import subprocess
 import libvirt
 import libvirt_qemu
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
 from tests.integration.conftest import World
 

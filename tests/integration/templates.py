@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from qubes_manager.backend import storage
-from qubes_manager.backend.debian_template import BuiltTemplate
-from qubes_manager.backend.host_tools import run_tool_now
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.debian_template import BuiltTemplate
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.template_recipe import TemplateRecipe
-from qubes_manager.services.making import never, no_progress
-from qubes_manager.services.template_build import TemplateBuild
+from qubes_manager.services.making.making import never, no_progress
+from qubes_manager.services.making.template_build import TemplateBuild
 from tests.integration.conftest import World
 
 # A mount of its disk, which the tiny guest does not do by itself; its drivers come behind its agent.
@@ -34,7 +34,7 @@ async def make_tiny_template(world: World, guest: TinyGuest, folder: Path, name:
     run_tool_now(["/usr/sbin/mke2fs", "-q", "-t", "ext2", image])
     root = folder / f"{name}.qcow2"
     run_tool_now(["qemu-img", "convert", "-O", "qcow2", image, root])
-    await storage.ensure_pool(world.hosts.connection(world.uri))
+    await volume_store.ensure_pool(world.hosts.connection(world.uri))
     built = BuiltTemplate(root, guest.kernel, guest.initrd)
     build = TemplateBuild(world.hosts, world.store)
     return await build.make(world.uri, name, TemplateRecipe("trixie"), built, 256, 1, no_progress, never)
@@ -53,7 +53,7 @@ async def say(world: World, key: DomainKey, command: str) -> str:
 async def pool_files(world: World) -> list[str]:
     """The files in our pool, as the host's file system has them."""
     connection = world.hosts.connection(world.uri)
-    await storage.ensure_pool(connection)
-    raw = await connection.call("find the pool", lambda raw: raw.storagePoolLookupByName(storage.POOL).XMLDesc())
+    await volume_store.ensure_pool(connection)
+    raw = await connection.call("find the pool", lambda raw: raw.storagePoolLookupByName(volume_store.POOL).XMLDesc())
     folder = raw.partition("<path>")[2].partition("</path>")[0]
     return sorted(p.name for p in Path(folder).iterdir())

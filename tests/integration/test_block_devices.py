@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.host_tools import run_tool_now
+from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound, Refused, TimedOut
@@ -97,7 +97,7 @@ async def test_the_hosts_own_disks_are_listed_and_refused(world: World, fresh: D
 
 
 async def test_the_disk_that_a_domain_is_made_of_stays(world: World, shared_folder: Path) -> None:
-    from qubes_manager.services.creation_request import CreationRequest
+    from qubes_manager.core.creation_request import CreationRequest
 
     image = shared_folder / "system.qcow2"
     run_tool_now(["qemu-img", "create", "-f", "qcow2", image, "64M"])
@@ -112,7 +112,7 @@ async def test_the_disk_that_a_domain_is_made_of_stays(world: World, shared_fold
 
 
 async def test_a_disc_goes_in_and_out(world: World, shared_folder: Path) -> None:
-    from qubes_manager.services.creation_request import CreationRequest
+    from qubes_manager.core.creation_request import CreationRequest
 
     image = shared_folder / "system.qcow2"
     run_tool_now(["qemu-img", "create", "-f", "qcow2", image, "64M"])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.domain_lock import domain_lock
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.volumes import Role, revisions
-from qubes_manager.services.caretaker import Caretaker
+from qubes_manager.services.domains.caretaker import Caretaker
 from tests.integration.conftest import World, remove_all
 from tests.integration.monitor import quit_cleanly
 from tests.integration.templates import make_tiny_template, pool_files

@@ -7,13 +7,13 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from qubes_manager.backend import storage
-from qubes_manager.backend.host_tools import run_tool_now
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.storage import volume_store
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.errors import BadInput, Cancelled, HostCallFailed, NotFound, Refused
-from qubes_manager.services.creation import Creation
-from qubes_manager.services.creation_request import CreationRequest
-from qubes_manager.services.hosts import Hosts
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.making.creation import Creation
 from tests.integration.conftest import World
 
 pytestmark = pytest.mark.guest
@@ -72,7 +72,7 @@ async def test_an_iso_becomes_a_domain_to_install_into(world: World, shared_fold
 
 
 async def left_over(world: World) -> list[str]:
-    names = await storage.volume_names(world.hosts.connection(world.uri), storage.POOL)
+    names = await volume_store.volume_names(world.hosts.connection(world.uri), volume_store.POOL)
     return [name for name in names if name.startswith("made")]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.host_tools import run_tool_now
-from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
-from qubes_manager.services.creation import boot_words
+from qubes_manager.services.making.creation import boot_words
 from tests.integration.conftest import World, remove_all
 from tests.integration.templates import pool_files
 from tests.integration.test_templates import KEPT, app

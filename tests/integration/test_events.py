@@ -7,12 +7,12 @@ import subprocess
 
 import pytest
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import Activity, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, GuestError, Refused
-from qubes_manager.services.lifecycle import ShutdownTimedOut
-from qubes_manager.services.store import HostPhase
-from qubes_manager.services.usage_poller import UsagePoller
+from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
+from qubes_manager.services.hosts.store import HostPhase
+from qubes_manager.services.hosts.usage_poller import UsagePoller
 from tests.integration.conftest import Guest, World
 
 pytestmark = pytest.mark.guest
@@ -127,7 +127,7 @@ async def test_a_transient_domain_vanishes_when_it_stops(world: World, daemon: P
 
 
 async def test_the_serial_console_is_logged(world: World, guest: Guest) -> None:
-    from qubes_manager.services.logs import Logs
+    from qubes_manager.services.files.logs import Logs
 
     shared = await world.appears(guest.name)
     logs = Logs()

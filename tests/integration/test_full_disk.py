@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend import storage
-from qubes_manager.backend.host_tools import run_tool_now
-from qubes_manager.backend.private_daemon import PrivateDaemon
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.backend.storage import volume_store
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.services.creation_request import CreationRequest
 from tests.integration.conftest import World
 
 
@@ -42,6 +42,6 @@ async def test_a_full_disk_is_said_and_nothing_is_left(small_daemon: PrivateDaem
     await world.hosts.load(small_daemon.uri)
     with pytest.raises(QubesManagerError, match="the disk is full: free some space and try again"):
         await world.creation.create(world.uri, CreationRequest("made", "red", image=image, graphics=False))
-    assert await storage.volume_names(world.hosts.connection(world.uri), storage.POOL) == []
+    assert await volume_store.volume_names(world.hosts.connection(world.uri), volume_store.POOL) == []
     assert not world.named("made")
     await world.hosts.close()

@@ -11,18 +11,18 @@ import pytest
 import yaml
 import zstandard
 
-from qubes_manager.backend.cloud_seed import write_seed
-from qubes_manager.backend.host_tools import run_tool_now
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.cloud_seed import write_seed
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Cancelled, Refused
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import Role
-from qubes_manager.services.creation_request import CreationRequest
-from qubes_manager.services.promotion import Promotion
-from qubes_manager.services.template_build import TemplateBuild
+from qubes_manager.services.making.promotion import Promotion
+from qubes_manager.services.making.template_build import TemplateBuild
 from tests.integration.conftest import COMMANDS, World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files
 from tests.integration.test_templates import KEPT, app

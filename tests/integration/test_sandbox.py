@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.sandbox import SYSTEM_PYTHON, viewer_command
+from qubes_manager.backend.viewers.sandbox import SYSTEM_PYTHON, viewer_command
 from qubes_manager.core.errors import NotFound, Refused
 
 
 def inside(script: str, environment: dict[str, str]) -> str:
     """What a shell script says in a viewer's sandbox."""
-    command = viewer_command("windows", environment=environment)
+    command = viewer_command("gui", environment=environment)
     words = command[: command.index(SYSTEM_PYTHON)]
     done = subprocess.run([*words, "/bin/sh", "-c", script], capture_output=True, text=True, timeout=30, check=False)
     return done.stdout + done.stderr
@@ -66,9 +66,9 @@ def test_a_viewer_has_the_screen_and_its_key(environment: dict[str, str]) -> Non
 
 def test_without_a_screen_of_this_machine_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="no X display"):
-        viewer_command("windows", environment={})
+        viewer_command("gui", environment={})
     with pytest.raises(Refused, match="not on this machine"):
-        viewer_command("windows", environment={"DISPLAY": "far:0"})
+        viewer_command("gui", environment={"DISPLAY": "far:0"})
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(NotFound, match="bubblewrap"):
-        viewer_command("windows", environment={"DISPLAY": ":0"})
+        viewer_command("gui", environment={"DISPLAY": ":0"})

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.volumes import revisions
 from tests.integration.conftest import World, remove_all

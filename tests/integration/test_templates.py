@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.private_daemon import PrivateDaemon
-from qubes_manager.backend.tiny_guest import TinyGuest
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.volumes import Role, revisions
-from qubes_manager.services.creation_request import CreationRequest
-from qubes_manager.services.template_roots import Outcome
+from qubes_manager.services.volumes.template_roots import Outcome
 from tests.integration.conftest import World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files, say
 
@@ -96,7 +96,7 @@ async def test_a_killed_template_keeps_its_old_revision_and_says_so(world: World
 async def test_a_start_that_fails_leaves_the_template_as_it_was(
     world: World, template: DomainKey, daemon: PrivateDaemon
 ) -> None:
-    from qubes_manager.services.domain_access import actions_on
+    from qubes_manager.services.hosts.domain_access import actions_on
 
     before = await pool_files(world)
     actions = actions_on(world.hosts, world.store.domains[template])

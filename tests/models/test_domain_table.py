@@ -13,7 +13,7 @@ from qubes_manager.core.labels import LABELS
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
 from qubes_manager.models.domain_table import DomainTableModel
-from qubes_manager.services.store import Batch
+from qubes_manager.services.hosts.store import Batch
 
 
 def domain(number: int, **changes: object) -> Domain:

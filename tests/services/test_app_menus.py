@@ -11,15 +11,15 @@ from PIL import Image
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.labels import LABELS
-from qubes_manager.services.app_lists import AppLists, list_path, selected
-from qubes_manager.services.app_menus import AppMenus
-from qubes_manager.services.domain_files import forget_domain
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.hosts import Hosts
-from qubes_manager.services.lifecycle import Lifecycle
-from qubes_manager.services.menu_keeper import MenuKeeper, update_menu
-from qubes_manager.services.store import DomainStore
-from qubes_manager.services.window_options import WindowOptionsFile
+from qubes_manager.services.applications.app_lists import AppLists, list_path, selected
+from qubes_manager.services.applications.app_menus import AppMenus
+from qubes_manager.services.applications.domain_files import forget_domain
+from qubes_manager.services.applications.menu_keeper import MenuKeeper, update_menu
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.lifecycle import Lifecycle
+from qubes_manager.services.files.gui_options_file import GuiOptionsFile
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
 
 UUID, TEMPLATE = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 RED_PIXELS = bytes((255, 0, 0, 255)) * 48 * 48
@@ -72,13 +72,13 @@ async def test_domains_that_are_gone_leave_nothing(tmp_path: Path) -> None:
     menus = AppMenus()
     await menus.update(domain(), APPS)
     assert await menus.remove(TEMPLATE) == 0
-    WindowOptionsFile().put({"allow_fullscreen": True}, "work")
+    GuiOptionsFile().put({"allow_fullscreen": True}, "work")
     list_path(UUID).parent.mkdir(parents=True, exist_ok=True)
     list_path(UUID).write_text("{}")
     await forget_domain(domain())
     assert files(tmp_path) == []
     # A later domain of that name does not inherit what was allowed to this one.
-    assert WindowOptionsFile().load()[0].domains == {}
+    assert GuiOptionsFile().load()[0].domains == {}
 
 
 def lists_of(store: DomainStore) -> AppLists:

@@ -9,18 +9,18 @@ import pytest
 import yaml
 
 from bench.domains import write_domains
+from qubes_manager.core.creation_request import parse_checksum
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.settings import ColumnSetting, Settings
-from qubes_manager.services.clipboard import InterDomainClipboard
-from qubes_manager.services.creation_request import parse_checksum
-from qubes_manager.services.hosts import Hosts
-from qubes_manager.services.listing import COLUMNS, FORMATS, find_columns, table
-from qubes_manager.services.property_table import PROPERTIES
-from qubes_manager.services.removal import refuse_removal
-from qubes_manager.services.settings_file import SettingsFile
-from qubes_manager.services.store import Batch, DomainStore, HostPhase
-from qubes_manager.services.usage_poller import UsagePoller
+from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+from qubes_manager.services.domains.listing import COLUMNS, FORMATS, find_columns, table
+from qubes_manager.services.domains.property_table import PROPERTIES
+from qubes_manager.services.domains.removal import refuse_removal
+from qubes_manager.services.files.settings_file import SettingsFile
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import Batch, DomainStore, HostPhase
+from qubes_manager.services.hosts.usage_poller import UsagePoller
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.domain_lock import domain_lock
-from qubes_manager.backend.host_facts import host_validation
+from qubes_manager.backend.host.host_facts import host_validation
+from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.errors import BadInput, Refused
-from qubes_manager.services.global_defaults import GlobalDefaults
-from qubes_manager.services.read_order import ReadOrder
+from qubes_manager.services.files.global_defaults import GlobalDefaults
+from qubes_manager.services.hosts.read_order import ReadOrder
 
 
 def test_an_older_reading_does_not_take_the_place_of_a_newer_one() -> None:
@@ -39,7 +39,7 @@ def test_global_defaults_are_kept_checked_and_taken_back(tmp_path: Path) -> None
 
 async def test_a_domain_is_changed_by_one_program_at_a_time() -> None:
     holder = (
-        "import asyncio, sys; from qubes_manager.backend.domain_lock import domain_lock\n"
+        "import asyncio, sys; from qubes_manager.backend.user.domain_lock import domain_lock\n"
         "async def main():\n"
         "    async with domain_lock('u', 'work'):\n"
         "        print('held', flush=True); await asyncio.sleep(60)\n"

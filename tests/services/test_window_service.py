@@ -6,8 +6,8 @@ import os
 import pytest
 
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.services.window_link import WindowLink
-from qubes_manager.services.window_service import WindowService, socket_path
+from qubes_manager.services.gui.link import GuiLink
+from qubes_manager.services.gui.service import GuiService, socket_path
 
 URI = "test:///default"
 
@@ -25,10 +25,10 @@ async def until_it_listens() -> None:
 
 
 async def test_one_serves_says_what_it_could_not_do_and_ends_by_itself() -> None:
-    serving = asyncio.create_task(WindowService(URI, grace=0.5).run())
+    serving = asyncio.create_task(GuiService(URI, grace=0.5).run())
     await until_it_listens()
-    assert await WindowService(URI).run() is False
-    link = WindowLink(URI)
+    assert await GuiService(URI).run() is False
+    link = GuiLink(URI)
     await link.ask({"do": "reload"})
     for wrong in ({"do": "console", "uuid": "x", "kind": "nonsense"}, {"nothing": "to do"}):
         with pytest.raises(QubesManagerError, match="could not do that"):
@@ -41,9 +41,9 @@ async def test_one_serves_says_what_it_could_not_do_and_ends_by_itself() -> None
 
 
 async def test_who_follows_keeps_it_and_hears_what_went_wrong() -> None:
-    serving = asyncio.create_task(WindowService(URI, grace=0.3).run())
+    serving = asyncio.create_task(GuiService(URI, grace=0.3).run())
     await until_it_listens()
-    link, notices = WindowLink(URI), []
+    link, notices = GuiLink(URI), []
     link.on_notice(notices.append)
     following = asyncio.create_task(link.follow())
     await asyncio.sleep(1)

@@ -10,19 +10,19 @@ from PySide6.QtTest import QAbstractItemModelTester
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.labels import LABELS
-from qubes_manager.core.window_options import WindowOptions
 from qubes_manager.models.applications_model import ApplicationsModel
-from qubes_manager.services.app_lists import AppLists
-from qubes_manager.services.guest_commands import GuestCommands
-from qubes_manager.services.hosts import Hosts
-from qubes_manager.services.lifecycle import Lifecycle
-from qubes_manager.services.store import Batch, DomainStore
-from qubes_manager.ui.app_shortcuts_dialog import AppShortcutsDialog
-from qubes_manager.ui.applications_panel import ApplicationsPanel
-from qubes_manager.ui.icons import application_icon
-from qubes_manager.ui.settings_dialog import SettingsDialog
-from qubes_manager.ui.window_options_dialog import WindowOptionsDialog
+from qubes_manager.services.applications.app_lists import AppLists
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.lifecycle import Lifecycle
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import Batch, DomainStore
+from qubes_manager.ui.applications.applications_panel import ApplicationsPanel
+from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
+from qubes_manager.ui.dialogs.gui_options_dialog import GuiOptionsDialog
+from qubes_manager.ui.dialogs.settings_dialog import SettingsDialog
+from qubes_manager.ui.look.icons import application_icon
 from tests.ui.conftest import run
 
 APPS = (
@@ -164,8 +164,8 @@ def test_all_are_in_the_menu_where_nothing_was_chosen(qtbot) -> None:
 
 
 def test_window_options_give_what_differs(qtbot) -> None:
-    options = WindowOptions({"allow_fullscreen": True}, {"work": {"allow_fullscreen": False}})
-    dialog = WindowOptionsDialog(None, options)
+    options = GuiOptions({"allow_fullscreen": True}, {"work": {"allow_fullscreen": False}})
+    dialog = GuiOptionsDialog(None, options)
     qtbot.addWidget(dialog)
     assert dialog.values() == {}
     dialog._fields["allow_fullscreen"].setChecked(False)
@@ -175,7 +175,7 @@ def test_window_options_give_what_differs(qtbot) -> None:
 
 
 def test_a_domain_s_settings_have_its_full_screen(qtbot) -> None:
-    options = WindowOptions(domains={"work": {"allow_fullscreen": True}})
+    options = GuiOptions(domains={"work": {"allow_fullscreen": True}})
     dialog = SettingsDialog(None, domain("work"), options=options)
     qtbot.addWidget(dialog)
     assert dialog.fullscreen.currentData() is True

@@ -9,13 +9,13 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QMessageBox, QPushButton,
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import HostCallFailed
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.services.lifecycle import ShutdownTimedOut
-from qubes_manager.services.store import DomainStore
-from qubes_manager.ui.confirm import Confirmation
-from qubes_manager.ui.domain_commands import DomainCommands
-from qubes_manager.ui.jobs import Jobs
-from qubes_manager.ui.message_bar import MessageBar
-from qubes_manager.ui.tasks import Tasks
+from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.ui.commands.domain_commands import DomainCommands
+from qubes_manager.ui.feedback.confirm import Confirmation
+from qubes_manager.ui.feedback.jobs import Jobs
+from qubes_manager.ui.feedback.message_bar import MessageBar
+from qubes_manager.ui.feedback.tasks import Tasks
 from tests.ui.conftest import run
 
 WORK = Domain(DomainKey("x", "1"), "work", DomainState.RUNNING, config=DomainConfig())

@@ -5,11 +5,11 @@ import asyncio
 from PySide6.QtWidgets import QLabel
 
 from qubes_manager.core.domain import DomainClass
-from qubes_manager.services.host_check import Finding, Verdict
-from qubes_manager.services.networks import NONE, USER
-from qubes_manager.ui.image_field import ChecksumField, ImageField
-from qubes_manager.ui.new_domain_dialog import NewDomainDialog, Offer
-from qubes_manager.ui.setup_assistant import SetupAssistant
+from qubes_manager.services.hosts.networks import NONE, USER
+from qubes_manager.services.setup.host_check import Finding, Verdict
+from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
+from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
+from qubes_manager.ui.dialogs.setup_assistant import SetupAssistant
 from tests.ui.conftest import run
 
 NETWORKS = [USER, NONE]

@@ -12,13 +12,13 @@ from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainSta
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.services.clipboard import InterDomainClipboard
-from qubes_manager.services.logs import Logs, LogSource
+from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+from qubes_manager.services.files.logs import Logs, LogSource
 from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet
-from qubes_manager.ui.icons import icon, names
-from qubes_manager.ui.log_viewer import LogViewer, as_lines
-from qubes_manager.ui.message_bar import Level, MessageBar
-from qubes_manager.ui.settings_dialog import SettingsDialog
+from qubes_manager.ui.dialogs.log_viewer import LogViewer, as_lines
+from qubes_manager.ui.dialogs.settings_dialog import SettingsDialog
+from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.look.icons import icon, names
 
 WORK = Domain(
     DomainKey("test:///x", "1"),

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qubes_manager.core.window_rules import WindowRules
+from qubes_manager.core.gui_rules import GuiRules
 from qubes_manager.viewers.guard import Guard
 
-RULES = WindowRules("work", "#3465a4", border_width=6)
+RULES = GuiRules("work", "#3465a4", border_width=6)
 SCREEN = (1280, 800)
 
 
 class Watched:
     """A guard with what it refused."""
 
-    def __init__(self, rules: WindowRules = RULES) -> None:
+    def __init__(self, rules: GuiRules = RULES) -> None:
         self.refused: list[str] = []
         self.guard = Guard(rules, lambda: SCREEN, self.refused.append)
 

@@ -1,0 +1,1 @@
+"""Connections to libvirt, their threads and events."""

@@ -1,0 +1,1 @@
+"""libvirt's domains: their XML, reading them, acting on them."""

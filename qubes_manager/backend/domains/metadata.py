@@ -1,0 +1,214 @@
+"""Our element under a domain's <metadata>: reading and editing it. What we do not know in it survives."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from lxml import etree
+
+from qubes_manager.backend.user.owner import owner
+from qubes_manager.backend.xml import parse
+from qubes_manager.core.domain import DomainClass, DomainConfig, Job
+from qubes_manager.core.labels import LABELS
+from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
+
+NAMESPACE = "https://qubes-manager.org/xmlns/domain/1"
+PREFIX = "qm"
+_CLASSES = {klass.value: klass for klass in DomainClass}
+
+
+def tag(name: str) -> str:
+    """The qualified name of one of our elements."""
+    return f"{{{NAMESPACE}}}{name}"
+
+
+_DOMAIN, _TAG, _FEATURE, _VOLUME = map(tag, ("domain", "tag", "feature", "volume"))
+_ROLES = {role.value: role for role in Role}
+_JOBS = {job.value: job for job in Job}
+
+
+def read_from(element: etree._Element | None) -> dict[str, object]:
+    """Return the DomainConfig fields that <metadata> sets; empty for a domain without ours."""
+    ours = find_ours(element)
+    if ours is None:
+        return {}
+    texts: dict[str, str] = {}
+    uuids: dict[str, str] = {}
+    tags, features, volumes = [], [], []
+    job_by = ""
+    for child in ours:
+        text = (child.text or "").strip()
+        if child.tag == _TAG:
+            tags.append(text)
+        elif child.tag == _FEATURE:
+            features.append((child.get("name", ""), child.text or ""))
+        elif child.tag == _VOLUME:
+            if volume := _read_volume(child, text):
+                volumes.append(volume)
+        else:
+            name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
+            texts[name] = text
+            uuids[name] = child.get("uuid", "")
+            job_by = child.get("by", "") or job_by
+    return {
+        "klass": _CLASSES.get(texts.get("class", ""), DomainClass.STANDALONE),
+        "label": LABELS.get(texts.get("label", "")),
+        "template": texts.get("template", ""),
+        "template_uuid": uuids.get("template", ""),
+        "default_dispvm": texts.get("default_dispvm", ""),
+        "default_dispvm_uuid": uuids.get("default_dispvm", ""),
+        "include_in_backups": texts.get("include_in_backups") != "False",
+        "template_for_dispvms": texts.get("template_for_dispvms") == "True",
+        "provides_network": texts.get("provides_network") == "True",
+        "revision": _number(texts.get("revision", ""), 0),
+        "trial": _number(texts.get("trial", ""), 0),
+        "keep_revisions": _number(texts.get("keep_revisions", ""), DEFAULT_KEEP),
+        "job": _JOBS.get(texts.get("job", "")),
+        "job_by": job_by,
+        "tags": frozenset(filter(None, tags)),
+        "features": tuple(sorted(features)),
+        "volumes": tuple(volumes),
+        "menu": tuple(texts["menu"].split()) if "menu" in texts else None,
+        "favourites": tuple(texts.get("favourites", "").split()),
+    }
+
+
+def find_ours(element: etree._Element | None) -> etree._Element | None:
+    """Our element among the children of <metadata>."""
+    return next((child for child in element if child.tag == _DOMAIN), None) if element is not None else None
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default
+
+
+def _read_volume(element: etree._Element, name: str) -> OwnVolume | None:
+    """A volume's record; None for a role of a later version of this program."""
+    role = _ROLES.get(element.get("role", ""))
+    if role is None or not name:
+        return None
+    return OwnVolume(
+        role,
+        element.get("pool", ""),
+        name,
+        revision=_number(element.get("revision", ""), 0),
+        backing=element.get("backing", ""),
+        digest=element.get("sha256", ""),
+        verified=element.get("verified", ""),
+        unfinished=bool(element.get("unfinished")),
+        maker=element.get("unfinished", ""),
+    )
+
+
+def _volume_attributes(volume: OwnVolume) -> dict[str, str]:
+    optional = {
+        "revision": str(volume.revision or ""),
+        "backing": volume.backing,
+        "sha256": volume.digest,
+        "verified": volume.verified,
+        "unfinished": (volume.maker or owner()) if volume.unfinished else "",
+    }
+    return {"role": volume.role.value, "pool": volume.pool, **{k: v for k, v in optional.items() if v}}
+
+
+class MetadataEdit:
+    """An edit of our element; ``xml()`` gives the result for virDomainSetMetadata.
+
+    libvirt takes our namespace off the elements that it hands out by virDomainGetMetadata and puts it on those
+    that it is given, so the names are plain there (``MetadataEdit.of_text``). In a domain's whole XML they are not
+    (``MetadataEdit.of_element``). Elements of other namespaces keep theirs.
+    """
+
+    def __init__(self, root: etree._Element, qualify: Callable[[str], str]) -> None:
+        self._root = root
+        self._qualify = qualify
+
+    @classmethod
+    def of_text(cls, existing: str | None) -> "MetadataEdit":
+        """An edit of what virDomainGetMetadata returned, or of nothing yet."""
+        return cls(parse(existing) if existing else etree.Element("domain"), str)
+
+    @classmethod
+    def of_element(cls, root: etree._Element) -> "MetadataEdit":
+        """An edit of our element inside a domain's XML."""
+        return cls(root, tag)
+
+    def set_text(self, name: str, value: str | None, **attributes: str) -> None:
+        """Set the element *name*; None takes it away. Attributes that are empty are left out."""
+        found = self._root.find(self._qualify(name))
+        if value is None:
+            if found is not None:
+                self._root.remove(found)
+            return
+        if found is None:
+            found = etree.SubElement(self._root, self._qualify(name))
+        found.text = value
+        for key, attribute in attributes.items():
+            if attribute:
+                found.set(key, attribute)
+            elif key in found.attrib:
+                del found.attrib[key]
+
+    def set_number(self, name: str, value: int) -> None:
+        """Set the element *name* to a number; 0 takes it away."""
+        self.set_text(name, str(value) if value else None)
+
+    def set_job(self, job: Job | None) -> None:
+        """Record a change that is begun, or that it has ended."""
+        self.set_text("job", job.value if job else None, by=owner())
+
+    def adopt(self) -> None:
+        """Give a class to a domain that this program did not make."""
+        if self._root.find(self._qualify("class")) is None:
+            self.set_text("class", DomainClass.STANDALONE.value)
+
+    def set_tags(self, tags: Iterable[str]) -> None:
+        """Replace all tags."""
+        self._replace("tag", [({}, value) for value in sorted(tags)])
+
+    def set_features(self, features: Mapping[str, str]) -> None:
+        """Replace all features."""
+        self._replace("feature", [({"name": name}, value) for name, value in sorted(features.items())])
+
+    def set_volumes(self, volumes: Iterable[OwnVolume]) -> None:
+        """Replace the record of our volumes."""
+        self._replace("volume", [(_volume_attributes(v), v.name) for v in volumes])
+
+    def set_menu(self, menu: Iterable[str] | None, favourites: Iterable[str]) -> None:
+        """Set which applications the menu shows (None: all) and which come first."""
+        self.set_text("menu", None if menu is None else " ".join(menu))
+        self.set_text("favourites", " ".join(favourites) or None)
+
+    def xml(self) -> str:
+        """The element as text, for virDomainSetMetadata."""
+        return etree.tostring(self._root, encoding="unicode")
+
+    def _replace(self, name: str, elements: list[tuple[dict[str, str], str]]) -> None:
+        for old in self._root.findall(self._qualify(name)):
+            self._root.remove(old)
+        for attributes, text in elements:
+            etree.SubElement(self._root, self._qualify(name), attributes).text = text
+
+
+def new_element() -> etree._Element:
+    """Our element, empty, for a domain's XML."""
+    return etree.Element(_DOMAIN, nsmap={PREFIX: NAMESPACE})
+
+
+def for_new_domain(config: DomainConfig) -> etree._Element:
+    """Our element for a domain that is about to be defined."""
+    root = new_element()
+    edit = MetadataEdit.of_element(root)
+    edit.set_text("label", config.label.name if config.label else None)
+    edit.set_text("class", config.klass.value)
+    edit.set_text("template", config.template or None, uuid=config.template_uuid)
+    edit.set_text("default_dispvm", config.default_dispvm or None, uuid=config.default_dispvm_uuid)
+    edit.set_text("include_in_backups", None if config.include_in_backups else "False")
+    edit.set_text("template_for_dispvms", "True" if config.template_for_dispvms else None)
+    edit.set_text("provides_network", "True" if config.provides_network else None)
+    edit.set_number("revision", config.revision)
+    edit.set_number("keep_revisions", 0 if config.keep_revisions == DEFAULT_KEEP else config.keep_revisions)
+    edit.set_job(config.job)
+    edit.set_tags(config.tags)
+    edit.set_features(dict(config.features))
+    edit.set_volumes(config.volumes)
+    edit.set_menu(config.menu, config.favourites)
+    return root

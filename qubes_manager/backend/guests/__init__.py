@@ -1,0 +1,1 @@
+"""What is inside a guest: its agent, its ports, its system."""

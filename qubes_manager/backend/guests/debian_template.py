@@ -1,0 +1,211 @@
+"""Builds a Debian system for a template: root file system, kernel and initramfs, without root.
+
+mmdebstrap makes the tree in a user namespace (or as root, where root runs this), mke2fs the file system from it.
+"""
+
+import contextlib
+import hashlib
+import os
+import shlex
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from qubes_manager.backend.host.host_tools import run_long_tool, run_tool_now
+from qubes_manager.core.errors import QubesManagerError, Refused
+from qubes_manager.core.sizes import format_size
+from qubes_manager.core.template_recipe import TemplateRecipe
+
+Report = Callable[[str], object]
+
+# What of our package goes where in the guest; None is for files that only the build needs.
+_FILES = {
+    "private-volume.sh": ("usr/lib/qubes-manager/private-volume", 0o755),
+    "gui_bridge.py": ("usr/lib/qubes-manager/gui-bridge", 0o755),
+    "gui_session.sh": ("usr/lib/qubes-manager/gui-session", 0o755),
+    "in_session.sh": ("usr/lib/qubes-manager/in-session", 0o755),
+    "launcher.py": ("usr/lib/qubes-manager/launcher", 0o755),
+    "list_apps.py": ("usr/lib/qubes-manager/list-apps", 0o755),
+    "setup.sh": ("usr/lib/qubes-manager/setup", 0o755),
+    "agent.conf": ("etc/systemd/system/qemu-guest-agent.service.d/qubes-manager.conf", 0o644),
+    "qubes-manager-private.service": ("etc/systemd/system/qubes-manager-private.service", 0o644),
+    "qubes-manager-gui.service": ("etc/systemd/system/qubes-manager-gui.service", 0o644),
+    "qubes-manager-bridge.service": ("etc/systemd/system/qubes-manager-bridge.service", 0o644),
+    "60-qubes-manager.rules": ("etc/udev/rules.d/60-qubes-manager.rules", 0o644),
+    "80-dhcp.network": ("etc/systemd/network/80-dhcp.network", 0o644),
+    "initramfs-modules": ("usr/share/initramfs-tools/modules.d/qubes-manager", 0o644),
+    "initramfs-conf": ("usr/share/initramfs-tools/conf.d/qubes-manager", 0o644),
+}
+# mmdebstrap's own words for its steps, in the order in which they come, and ours.
+_STEPS = {
+    "running apt-get update": "Reading the lists of packages",
+    "downloading packages with apt": "Downloading the base system",
+    "extracting archives": "Unpacking the base system",
+    "installing essential packages": "Installing the base system",
+    "installing remaining packages": "Downloading and installing packages",
+    "running --customize-hook": "Setting the system up",
+    "cleaning package lists": "Cleaning up",
+    "creating tarball": "Packing the system",
+}
+# Archive, tree and image lie on the disk together for a while.
+_NEEDED_TIMES = 3
+_TYPICAL_SIZE = 1500 << 20
+_MKE2FS = "PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L root -m 1 -E lazy_itable_init=0,lazy_journal_init=0"
+# Nobody but the machine's own root may make device nodes; the kernel brings them anyway.
+_UNPACK = 'mkdir "$1/tree" && tar -C "$1/tree" -xp --exclude="./dev/*" -f -'
+_MAKE_FILE_SYSTEM = f'{_UNPACK} && {_MKE2FS} -d "$1/tree" "$1/root.img" "$2"'
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTemplate:
+    """The files that a template's volumes are made of."""
+
+    root: Path
+    kernel: Path
+    initrd: Path
+
+
+def recipe_digest(recipe: TemplateRecipe) -> str:
+    """A short digest that changes with anything that would change what is built, but not with the mirror's content."""
+    seen = hashlib.sha256(repr(recipe).encode())
+    for name in sorted(_FILES):
+        seen.update(_guest_file(name).read_bytes())
+    seen.update(Path(__file__).read_bytes())
+    return seen.hexdigest()[:12]
+
+
+def build_template(
+    recipe: TemplateRecipe,
+    target: Path,
+    *,
+    report: Report = lambda _step: None,
+    log_line: Report = lambda _line: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> BuiltTemplate:
+    """Build the files of a template in the folder *target*; blocks for one to several minutes.
+
+    *report* gets the steps in words, *log_line* all that the tools say. Nothing is left behind when it is cancelled
+    or fails. Raises BadInput, NotFound without the tools, Refused without room, Cancelled, QubesManagerError.
+    """
+    recipe.check()
+    _refuse_without_room(target)
+    # Identities of a user namespace must get through to this folder: a home that only its owner enters is no place.
+    work = Path(tempfile.mkdtemp(prefix="qubes-manager-template-", dir=scratch_folder()))
+    try:
+        work.chmod(0o711)
+        return _build(recipe, work, target, report, log_line, cancelled)
+    finally:
+        _remove(work)
+
+
+def _build(
+    recipe: TemplateRecipe, work: Path, target: Path, report: Report, log_line: Report, cancelled: Callable[[], bool]
+) -> BuiltTemplate:
+    def on_line(line: str) -> None:
+        log_line(line)
+        step = next((words for theirs, words in _STEPS.items() if line.startswith(f"I: {theirs}")), "")
+        if step:
+            report(step)
+
+    archive, stage, made = work / "root.tar", work / "stage", work / "made"
+    _stage(stage)
+    environment = {"TMPDIR": str(work), "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    argv = _mmdebstrap(recipe, stage, archive)
+    log_line(" ".join(argv))
+    run_long_tool(argv, on_line=on_line, cancelled=cancelled, cwd=work, environment=environment)
+    report("Making the file system")
+    made.mkdir()
+    made.chmod(0o777)
+    script = ["sh", "-ec", _MAKE_FILE_SYSTEM, "sh", str(made), f"{recipe.size >> 10}K"]
+    run_long_tool([*_helper(), *script], on_line=log_line, cancelled=cancelled, cwd=work, source=archive)
+    report("Making the disk image")
+    target.mkdir(parents=True, exist_ok=True)
+    built = BuiltTemplate(target / "root.qcow2", target / "vmlinuz", target / "initrd.img")
+    _take_boot_files(archive, built)
+    archive.unlink()
+    convert: list[str | Path] = ["qemu-img", "convert", "-O", "qcow2", made / "root.img", built.root]
+    run_long_tool(convert, on_line=log_line, cancelled=cancelled)
+    return built
+
+
+def _mmdebstrap(recipe: TemplateRecipe, stage: Path, archive: Path) -> list[str]:
+    return [
+        "mmdebstrap",
+        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        "--variant=apt",
+        "--format=tar",
+        '--aptopt=APT::Install-Recommends "false"',
+        f"--include={','.join(recipe.all_packages)}",
+        f"--essential-hook=sync-in {shlex.quote(str(stage))} /",
+        '--customize-hook=chroot "$1" /usr/lib/qubes-manager/setup',
+        recipe.suite,
+        str(archive),
+        *([recipe.mirror] if recipe.mirror else []),
+    ]
+
+
+def _helper() -> list[str]:
+    """What runs a command as the root of a user namespace; nothing for root itself."""
+    return [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
+
+
+def _stage(stage: Path) -> None:
+    """Lay our files out as they go into the guest."""
+    for name, (place, mode) in _FILES.items():
+        path = stage / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_guest_file(name).read_bytes())
+        path.chmod(mode)
+    for folder in (stage, *(p for p in stage.rglob("*") if p.is_dir())):
+        folder.chmod(0o755)
+
+
+def _guest_file(name: str) -> Traversable:
+    return resources.files("qubes_manager.guest") / "debian" / name
+
+
+def _take_boot_files(archive: Path, built: BuiltTemplate) -> None:
+    """Copy the newest kernel and its initramfs out of the packed system."""
+    with tarfile.open(archive) as packed:
+        kernels = [m for m in packed if m.isfile() and m.name.startswith(("./boot/vmlinuz-", "./boot/initrd.img-"))]
+        for prefix, target in (("./boot/vmlinuz-", built.kernel), ("./boot/initrd.img-", built.initrd)):
+            fitting = sorted((m for m in kernels if m.name.startswith(prefix)), key=lambda m: m.name)
+            if not fitting:
+                raise Refused("the packages that were chosen bring no kernel: add one (linux-image-amd64)")
+            source = packed.extractfile(fitting[-1])
+            assert source
+            with source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+
+
+def scratch_folder() -> Path:
+    """Where large files lie while they are made."""
+    return Path(os.environ.get("QUBES_MANAGER_SCRATCH") or "/var/tmp")  # noqa: S108 - large, and kept from other users
+
+
+def _refuse_without_room(target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    needed = _NEEDED_TIMES * _TYPICAL_SIZE
+    free = shutil.disk_usage(scratch_folder()).free
+    if free < needed:
+        raise Refused(
+            f"building a template needs about {format_size(needed)} in {scratch_folder()}, "
+            f"and {format_size(free)} are free: "
+            "make room, or name another folder in $QUBES_MANAGER_SCRATCH"
+        )
+
+
+def _remove(work: Path) -> None:
+    """Remove the work folder; what belongs to identities of the namespace is removed by its root."""
+    shutil.rmtree(work, ignore_errors=True)
+    if work.exists():
+        # That root may enter our folders, but neither list them nor remove them: so each thing is named.
+        left = [path for folder in (work, work / "made") if folder.exists() for path in folder.iterdir()]
+        with contextlib.suppress(QubesManagerError):
+            run_tool_now([*_helper(), "rm", "-rf", "--", *left], timeout=300)
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,108 @@
+"""What this machine is and has, for the set-up's check of it. All block."""
+
+import contextlib
+import getpass
+import grp
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+
+from qubes_manager.backend.host.host_tools import run_long_tool
+from qubes_manager.backend.host.kvm_trial import claims_kvm
+from qubes_manager.core.errors import NotFound, QubesManagerError
+
+_VALIDATE = re.compile(r"^\s*QEMU: Checking (.+?)\s*: (PASS|WARN|FAIL|NOTE)(?: \((.*)\))?\s*$")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_SBIN = ":/usr/sbin:/sbin"
+_VALIDATE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Of libvirt and of its hypervisor, in words."""
+
+    libvirt: str
+    hypervisor: str
+    offers_kvm: bool
+
+
+def read_versions(raw: libvirt.virConnect) -> Versions:
+    """Return a connection's versions."""
+    try:
+        hypervisor = f"{raw.getType()} {_dotted(raw.getVersion())}"
+    except libvirt.libvirtError:
+        hypervisor = str(raw.getType())
+    return Versions(_dotted(raw.getLibVersion()), hypervisor, claims_kvm(raw))
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def host_validation() -> list[tuple[str, str, str]]:
+    """Return (what, PASS, WARN, FAIL or NOTE, advice) as virt-host-validate says; empty where it is not installed."""
+    lines: list[str] = []
+    deadline = time.monotonic() + _VALIDATE_SECONDS
+    # It exits with an error when a check fails, which is nothing that failed here.
+    with contextlib.suppress(NotFound, QubesManagerError):
+        run_long_tool(
+            ["virt-host-validate", "qemu"], on_line=lines.append, cancelled=lambda: time.monotonic() > deadline
+        )
+    found = (_VALIDATE.match(_COLOURS.sub("", line)) for line in lines)
+    return [(match[1], match[2], match[3] or "") for match in found if match]
+
+
+def memory() -> tuple[int, int]:
+    """Return the bytes of memory that there are, and that are available."""
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
+    return int(found.get("MemTotal", 0)) * 1024, int(found.get("MemAvailable", 0)) * 1024
+
+
+def free_space(folder: Path) -> int:
+    """Return the bytes that are free where *folder* is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def iommu_groups() -> int:
+    """Return how many groups of devices can be handed to domains whole."""
+    try:
+        return len(list(Path("/sys/kernel/iommu_groups").iterdir()))
+    except OSError:
+        return 0
+
+
+def in_group(name: str) -> bool | None:
+    """Whether this process belongs to a group; None when the system has no such group."""
+    try:
+        return grp.getgrnam(name).gr_gid in os.getgroups() or os.geteuid() == 0
+    except KeyError:
+        return None
+
+
+def has_tool(name: str) -> bool:
+    """Whether a program is installed."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + _SBIN) is not None
+
+
+def has_identities() -> bool:
+    """Whether the user may have a user namespace with identities of its own (subuid(5)); root needs none."""
+    if os.geteuid() == 0:
+        return True
+    try:
+        lines = Path("/etc/subuid").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split(":")[0] in (getpass.getuser(), str(os.getuid())) for line in lines)
+
+
+def can_open_kvm() -> bool | None:
+    """Whether the device of KVM can be opened; None when there is none."""
+    device = Path("/dev/kvm")
+    return os.access(device, os.R_OK | os.W_OK) if device.exists() else None

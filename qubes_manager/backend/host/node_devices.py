@@ -1,0 +1,78 @@
+"""The host's block devices, as libvirt's node devices tell them."""
+
+from dataclasses import replace
+
+import libvirt
+from lxml import etree
+
+from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.connection.libvirt_errors import is_unsupported
+from qubes_manager.backend.host.daemon_paths import daemon_paths
+from qubes_manager.backend.host.host_usage import host_usage
+from qubes_manager.backend.xml import parse
+from qubes_manager.core.devices import BlockDevice
+
+_KINDS = {"cdrom": "optical drive", "floppy": "floppy drive"}
+_IGNORED = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/nbd")
+
+
+async def list_block_devices(connection: LibvirtConnection) -> list[BlockDevice]:
+    """Return the host's block devices, with what the host uses them for where that can be known."""
+    return await connection.call("list the host’s block devices", _list_now, connection.uri)
+
+
+def _list_now(raw: libvirt.virConnect, uri: str) -> list[BlockDevice]:
+    try:
+        nodes = raw.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_STORAGE)
+    except libvirt.libvirtError as error:
+        if is_unsupported(error):
+            return []
+        raise
+    devices = []
+    for node in nodes:
+        try:
+            device = parse_storage_device(node.XMLDesc(0))
+        except libvirt.libvirtError:
+            continue  # unplugged since it was listed
+        if device and not device.path.startswith(_IGNORED):
+            devices.append(device)
+    usage = host_usage() if daemon_paths(uri) else {}
+    return sorted((replace(d, in_use=usage.get(d.path, "")) for d in devices), key=lambda d: d.path)
+
+
+def parse_storage_device(xml: str) -> BlockDevice | None:
+    """Return the block device that a node device's XML describes, or None when it is none."""
+    root = parse(xml)
+    storage = root.find("capability[@type='storage']")
+    path = storage.findtext("block") if storage is not None else None
+    if storage is None or not path:
+        return None
+    removable = storage.find("capability[@type='removable']")
+    size = _number(storage, "size")
+    media = True
+    if removable is not None:
+        media = removable.findtext("media_available") == "1"
+        size = size or _number(removable, "media_size")
+    drive = storage.findtext("drive_type") or "disk"
+    return BlockDevice(
+        path=path,
+        kind=_KINDS.get(drive, drive),
+        bus=storage.findtext("bus") or "",
+        vendor=_vendor(storage.findtext("vendor") or ""),
+        model=storage.findtext("model") or "",
+        serial=storage.findtext("serial") or "",
+        size=size,
+        removable=removable is not None or storage.find("capability[@type='hotpluggable']") is not None,
+        read_only=drive == "cdrom",
+        media=media,
+    )
+
+
+def _vendor(text: str) -> str:
+    # Virtual disks give a PCI vendor number, which tells people nothing.
+    return "" if text.startswith("0x") else text
+
+
+def _number(element: etree._Element, name: str) -> int:
+    text = element.findtext(name) or ""
+    return int(text) if text.isdecimal() else 0

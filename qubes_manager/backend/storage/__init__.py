@@ -1,0 +1,1 @@
+"""libvirt's pools and volumes, and disk images."""

@@ -1,0 +1,1 @@
+"""The sandbox of the programs that draw for guests."""

@@ -1,0 +1,1 @@
+"""The applications of guests, and the menus that show them."""

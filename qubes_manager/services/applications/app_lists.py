@@ -1,0 +1,105 @@
+"""The lists of applications: one of each template and of each domain that owns its system."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from qubes_manager.backend.user.small_files import data_folder, write_whole
+from qubes_manager.core.applications import MAX_LIST, Application, dump_applications, parse_applications
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey
+from qubes_manager.core.errors import GuestError, QubesManagerError
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.hosts.store import DomainStore
+
+_LISTER = "/usr/lib/qubes-manager/list-apps"
+_FROM_TEMPLATE = (DomainClass.APP, DomainClass.DISPOSABLE)
+
+
+def selected(domain: Domain, applications: Iterable[Application]) -> list[Application]:
+    """Those applications that the domain's menu shows; all where nothing was chosen."""
+    chosen = domain.config.menu if domain.config else None
+    return [app for app in applications if chosen is None or app.id in chosen]
+
+
+class AppLists:
+    """Keeps the lists, in files of the user's, and reads them anew from running guests.
+
+    A domain shows its template's list. It is never read from a domain for others: what one domain says of its
+    applications must not stand in the menu of another. A domain whose template was not asked yet shows its own.
+    """
+
+    def __init__(self, store: DomainStore, commands: GuestCommands) -> None:
+        self._store = store
+        self._commands = commands
+        self._lists: dict[str, tuple[Application, ...]] = {}
+        self._listeners: list[Callable[[], object]] = []
+
+    def on_change(self, listener: Callable[[], object]) -> None:
+        """Call *listener* when a list was read."""
+        self._listeners.append(listener)
+
+    async def load(self) -> None:
+        """Read what is kept; files that make no sense are passed over."""
+        self._lists = dict(await asyncio.to_thread(_load_now))
+        self._announce()
+
+    def of(self, domain: Domain) -> tuple[Application, ...]:
+        """The applications of a domain, as last heard of."""
+        return self._lists.get(self.source(domain), ())
+
+    def source(self, domain: Domain) -> str:
+        """The UUID of the domain whose list this one shows."""
+        template = domain.config.template_uuid if domain.config and domain.klass in _FROM_TEMPLATE else ""
+        return template if template in self._lists else domain.key.uuid
+
+    def wants(self, domain: Domain) -> bool:
+        """Whether a running domain should be asked: those that others start from, and who has no list yet."""
+        return domain.klass not in _FROM_TEMPLATE or self.source(domain) == domain.key.uuid
+
+    async def refresh(self, key: DomainKey, *, autostart: bool = False) -> tuple[Application, ...]:
+        """Ask a domain for its applications and keep the list; raises GuestError, Refused."""
+        domain = self._store.require(key)
+        output = bytearray()
+        errors = bytearray()
+
+        def take(data: bytes) -> None:
+            if len(output) + len(data) > MAX_LIST:
+                raise GuestError(f"“{domain.name}” lists applications without end")
+            output.extend(data)
+
+        code = await self._commands.run(
+            key, _LISTER, out=take, err=lambda data: errors.extend(data[:1000]), autostart=autostart
+        )
+        if code:
+            details = errors[:4000].decode("utf-8", "replace")
+            raise GuestError(f"“{domain.name}” cannot list its applications: it was not made for windows", details)
+        applications = parse_applications(bytes(output))
+        await self._keep(key.uuid, applications)
+        return applications
+
+    async def _keep(self, uuid: str, applications: tuple[Application, ...]) -> None:
+        try:
+            await asyncio.to_thread(write_whole, list_path(uuid), dump_applications(applications))
+        except OSError as error:
+            raise QubesManagerError(f"the list of applications cannot be kept: {error.strerror}") from error
+        self._lists[uuid] = applications
+        self._announce()
+
+    def _announce(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def list_path(uuid: str) -> Path:
+    """Where the list of a domain is kept."""
+    return data_folder() / "qubes-manager/applications" / f"{uuid}.json"
+
+
+def _load_now() -> Mapping[str, tuple[Application, ...]]:
+    lists = {}
+    for path in sorted(list_path("").parent.glob("*.json")):
+        try:
+            lists[path.stem] = parse_applications(path.read_bytes())
+        except (OSError, GuestError):
+            continue
+    return lists

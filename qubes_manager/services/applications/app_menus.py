@@ -1,0 +1,138 @@
+"""Domains' applications in the menu of the host's desktop: a submenu of its own for each domain."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from qubes_manager.backend.user.app_icons import app_icon
+from qubes_manager.backend.user.small_files import data_folder, write_whole
+from qubes_manager.core.applications import Application
+from qubes_manager.core.desktop_entry import desktop_entry, exec_line, submenu
+from qubes_manager.core.domain import Domain
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.labels import LABELS
+from qubes_manager.core.text import one_line
+
+_PREFIX = "qubes-manager-"
+_OURS = re.compile(_PREFIX + r"([0-9a-f-]{36})\b")
+
+
+def _config_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+
+
+def launcher() -> str:
+    """The path of the command that starts applications."""
+    beside = Path(sys.executable).with_name("qubes-manager")
+    return str(beside) if beside.exists() else shutil.which("qubes-manager") or "qubes-manager"
+
+
+def _digest(domain: Domain, applications: Sequence[Application]) -> bytes:
+    seen = hashlib.sha256(repr((domain.name, domain.label, domain.key, launcher())).encode())
+    for app in applications:
+        seen.update(repr((app.id, app.name, app.comment, zlib.crc32(app.icon))).encode())
+    return seen.hexdigest().encode()
+
+
+class AppMenus:
+    """Writes and removes the files of the desktop's menu; each belongs to one domain, by its UUID."""
+
+    def __init__(self) -> None:
+        self._applications = data_folder() / "applications"
+        self._directories = data_folder() / "desktop-directories"
+        self._menus = _config_folder() / "menus/applications-merged"
+        self._icons = data_folder() / "qubes-manager/icons"
+        self._shown: set[str] | None = None
+
+    async def update(self, domain: Domain, applications: Sequence[Application]) -> int:
+        """Let the menu show these applications of a domain, and no others; returns how many files changed."""
+        if self._shown is None:
+            self._shown = await asyncio.to_thread(self._uuids)
+        uuid = domain.key.uuid
+        if not applications and uuid not in self._shown:
+            # Of thousands of domains few have applications: the others cost nothing.
+            return 0
+        (self._shown.add if applications else self._shown.discard)(uuid)
+        return await self._change(self._update_now, domain, applications)
+
+    async def remove(self, uuid: str) -> int:
+        """Take a domain out of the menu; returns how many files went."""
+        return await self._change(self._remove_now, uuid)
+
+    async def _change(self, work: Callable[..., int], *args: object) -> int:
+        try:
+            return await asyncio.to_thread(work, *args)
+        except OSError as error:
+            raise QubesManagerError(f"the desktop’s menu cannot be changed: {error}") from error
+
+    def _update_now(self, domain: Domain, applications: Sequence[Application]) -> int:
+        if not applications:
+            return self._remove_now(domain.key.uuid)
+        # Pictures are drawn and files compared only when something is different from last time.
+        state, digest = self._icons / domain.key.uuid / "state", _digest(domain, applications)
+        with contextlib.suppress(OSError):
+            if state.read_bytes() == digest:
+                return 0
+        wanted = dict(self._files(domain, applications))
+        gone = [path for path in self._present(domain.key.uuid) if path not in wanted]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        changed = len(gone) + sum(write_whole(path, data) for path, data in wanted.items())
+        write_whole(state, digest)
+        return changed
+
+    def _remove_now(self, uuid: str) -> int:
+        paths = list(self._present(uuid))
+        for path in paths:
+            path.unlink(missing_ok=True)
+        (self._icons / uuid / "state").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self._icons / uuid).rmdir()
+        return len(paths)
+
+    def _uuids(self) -> set[str]:
+        return {match[1] for path in self._all() if (match := _OURS.match(path.name))}
+
+    def _all(self) -> Iterable[Path]:
+        for folder in (self._applications, self._directories, self._menus):
+            yield from folder.glob(f"{_PREFIX}*")
+
+    def _present(self, uuid: str) -> Iterable[Path]:
+        yield from (path for path in self._all() if (match := _OURS.match(path.name)) and match[1] == uuid)
+        yield from (self._icons / uuid).glob("*.png")
+
+    def _files(self, domain: Domain, applications: Sequence[Application]) -> Iterable[tuple[Path, bytes]]:
+        uuid, label = domain.key.uuid, domain.label or LABELS["red"]
+        name = one_line(domain.name, 80)
+        base, category = f"{_PREFIX}{uuid}", f"X-Qubes-{uuid}"
+        patch = self._icons / uuid / "domain.png"
+        yield patch, app_icon(b"", label.colour)
+        directory = {"Type": "Directory", "Name": name, "Icon": str(patch)}
+        yield self._directories / f"{base}.directory", desktop_entry(directory).encode()
+        yield self._menus / f"{base}.menu", submenu(base, f"{base}.directory", category).encode()
+        for app in applications:
+            icon = self._icons / uuid / f"{app.id}.png"
+            yield icon, app_icon(app.icon, label.colour)
+            # The application's id was checked when its list was read; the domain's name may have any character.
+            words = [launcher(), "run", "--connect", domain.key.connection, "--", domain.name, app.id]
+            entry = {
+                "Type": "Application",
+                "Name": f"{name}: {app.name}",
+                "Comment": app.comment,
+                "Icon": str(icon),
+                "Exec": exec_line(words),
+                "Terminal": "false",
+                "StartupNotify": "true",
+                "Categories": f"{category};",
+                "X-Qubes-VmName": name,
+                "X-Qubes-AppName": app.id,
+                "X-Qubes-Label": label.name,
+            }
+            yield self._applications / f"{base}-{app.id}.desktop", desktop_entry(entry).encode()

@@ -1,0 +1,1 @@
+"""What is done to a domain, and what is set of it."""

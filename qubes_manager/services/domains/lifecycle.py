@@ -1,0 +1,203 @@
+"""Starting, pausing and ending domains."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from qubes_manager.backend.storage import volume_store
+from qubes_manager.backend.storage.secrets import drop_secret, hold_secret
+from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainKey, DomainState
+from qubes_manager.core.errors import HostCallFailed, HostUnreachable, QubesManagerError, Refused, TimedOut
+from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.core.volumes import Role
+from qubes_manager.services.hosts.domain_access import actions_on
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.volumes.template_roots import TemplateRoots
+
+log = logging.getLogger(__name__)
+# What libvirt says of a throw-away disk's file that a crash of the host left (libvirt issue 684).
+_LEFTOVER = "Overlay file"
+_WRONG_PASSPHRASE = "Invalid password"  # noqa: S105 - libvirt says so
+SHUTDOWN_TIMEOUT = 60.0
+# Seconds that a template may take to tell its applications before it shuts down.
+_LAST_WORDS = 15.0
+
+
+class ShutdownTimedOut(TimedOut):
+    """A guest did not shut down in its time; ``key`` is its domain."""
+
+    def __init__(self, domain: Domain, timeout: float) -> None:
+        super().__init__(f"“{domain.name}” has not shut down within {timeout:.0f} s; wait longer, or kill it")
+        self.key = domain.key
+
+
+class PassphraseNeeded(QubesManagerError):
+    """A domain's private volume is encrypted, and the passphrase was not given, or not the right one."""
+
+    def __init__(self, domain: Domain, *, wrong: bool) -> None:
+        reason = "that passphrase is wrong" if wrong else "its private volume is encrypted: the passphrase is needed"
+        super().__init__(f"cannot start “{domain.name}”: {reason}")
+        self.key = domain.key
+
+
+class Lifecycle:
+    """The power actions. Each returns when libvirt has done it; rows change by libvirt's events."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots | None = None) -> None:
+        self._hosts = hosts
+        self._store = store
+        self.roots = roots or TemplateRoots(hosts, store)
+        # Asked about a template before it is told to shut down: what was installed in it is in its menu then.
+        self.before_shutdown: Callable[[DomainKey], Awaitable[object]] | None = None
+
+    async def start(self, key: DomainKey, passphrase: str = "") -> None:
+        """Start a halted domain, or let a paused one go on; one that runs by now is left alone.
+
+        Raises PassphraseNeeded, Refused, HostCallFailed.
+        """
+        # Another program may be starting it just now, in which it is paused for a moment.
+        await self._hosts.refresh(key)
+        domain = self._store.require(key)
+        actions = actions_on(self._hosts, domain)
+        if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
+            await actions.resume()
+            await self._hosts.refresh(key)
+            return
+        if domain.state.is_active:
+            return
+        with self._store.activity(key, Activity.STARTING):
+            await self._start(key, passphrase)
+
+    async def _start(self, key: DomainKey, passphrase: str = "") -> None:
+        """Prepare the disks of a halted domain and start it."""
+        domain = self._store.require(key)
+        if domain.config and domain.config.job:
+            raise Refused(f"“{domain.name}” is being made or removed; it cannot be started")
+        is_encrypted = bool(domain.config and any(d.encrypted and d.serial == "private" for d in domain.config.disks))
+        if is_encrypted and not passphrase:
+            raise PassphraseNeeded(domain, wrong=False)
+        async with self.roots.ready_to_start(key):
+            start = actions_on(self._hosts, domain).start
+            if is_encrypted:
+                await self._start_encrypted(domain, passphrase, start)
+            else:
+                await self._start_over_leftovers(domain, start)
+        await self._hosts.refresh(key)
+
+    async def _start_encrypted(self, domain: Domain, passphrase: str, start: Callable[[], Awaitable[None]]) -> None:
+        connection = self._hosts.connection(domain.key.connection)
+        await hold_secret(connection, domain.key.uuid, passphrase)
+        try:
+            await self._start_over_leftovers(domain, start)
+        except HostCallFailed as error:
+            if _WRONG_PASSPHRASE in error.details:
+                raise PassphraseNeeded(domain, wrong=True) from error
+            raise
+        finally:
+            # QEMU has read it; whoever starts the domain next is asked anew.
+            await asyncio.shield(drop_secret(connection, domain.key.uuid))
+
+    async def _start_over_leftovers(self, domain: Domain, start: Callable[[], Awaitable[None]]) -> None:
+        """Start; when a crash of the host left throw-away files that libvirt will not overwrite, clear them first."""
+        try:
+            await start()
+        except HostCallFailed as error:
+            template = self._template_of(domain)
+            if _LEFTOVER not in error.details or template is None or template.config is None:
+                raise
+            volumes = [v for v in template.config.volumes if v.role is Role.ROOT]
+            connection = self._hosts.connection(domain.key.connection)
+            cleared = await volume_store.clear_leftovers(connection, volumes, domain.name)
+            log.info("cleared what a crash left of “%s”: %s", domain.name, ", ".join(cleared))
+            await start()
+
+    def _template_of(self, domain: Domain) -> Domain | None:
+        uuid = domain.config.template_uuid if domain.config else ""
+        return self._store.get(DomainKey(domain.key.connection, uuid))
+
+    async def _settle(self, key: DomainKey) -> None:
+        """Decide about a template's run when it has just ended here."""
+        domain = self._store.get(key)
+        if domain and domain.klass is DomainClass.TEMPLATE:
+            await self.roots.settle(key)
+
+    async def pause(self, key: DomainKey) -> None:
+        """Stop the domain's CPUs."""
+        await actions_on(self._hosts, self._store.require(key)).pause()
+        await self._hosts.refresh(key)
+
+    async def suspend(self, key: DomainKey) -> None:
+        """Ask the guest to suspend to RAM."""
+        await actions_on(self._hosts, self._store.require(key)).suspend()
+
+    async def kill(self, key: DomainKey) -> None:
+        """End the domain at once; what it had not saved is lost."""
+        with self._store.activity(key, Activity.KILLING):
+            await actions_on(self._hosts, self._store.require(key)).kill()
+            await self._hosts.refresh(key)
+        await self._settle(key)
+
+    async def shutdown(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
+        """Ask the guest to shut down and wait for it, *timeout* seconds; raises ShutdownTimedOut."""
+        with self._store.activity(key, Activity.HALTING):
+            await self._shut_down(key, timeout)
+        await self._settle(key)
+
+    async def request_shutdown(self, key: DomainKey) -> None:
+        """Ask the guest to shut down, without waiting for it."""
+        domain = self._store.require(key)
+        await self._hear_last_words(domain)
+        await actions_on(self._hosts, domain).request_shutdown()
+
+    async def _hear_last_words(self, domain: Domain) -> None:
+        """Let a template tell its applications; a guest that hangs keeps nobody from shutting it down."""
+        if self.before_shutdown and domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
+            with contextlib.suppress(TimeoutError, QubesManagerError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self.before_shutdown(domain.key)
+
+    async def wait_halted(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
+        """Wait until a domain that was asked to shut down has done so; raises ShutdownTimedOut."""
+        domain = self._store.require(key)
+        with (
+            self._store.activity(key, Activity.HALTING),
+            self._hosts.connection(key.connection).listen() as events,
+        ):
+            await self._hosts.refresh(key)
+            now = self._store.get(key)
+            if now and now.state.is_active:
+                await self._wait_stopped(domain, events, timeout)
+                await self._hosts.refresh(key)
+        await self._settle(key)
+
+    async def restart(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
+        """Shut the domain down and start it again, so that it comes up with its present configuration."""
+        with self._store.activity(key, Activity.RESTARTING):
+            domain = self._store.require(key)
+            if domain.config and any(d.encrypted for d in domain.config.disks):
+                raise Refused(f"“{domain.name}” is encrypted: shut it down, and start it with its passphrase")
+            await self._shut_down(key, timeout)
+            await self._hosts.refresh(key)
+            await self._start(key)
+
+    async def _shut_down(self, key: DomainKey, timeout: float) -> None:
+        domain = self._store.require(key)
+        await self._hear_last_words(domain)
+        with self._hosts.connection(key.connection).listen() as events:
+            await actions_on(self._hosts, domain).request_shutdown()
+            await self._wait_stopped(domain, events, timeout)
+        await self._hosts.refresh(key)
+
+    async def _wait_stopped(self, domain: Domain, events: "asyncio.Queue[Event]", timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    match await events.get():
+                        case DomainEvent(uuid=uuid, kind=DomainEventKind.STOPPED) if uuid == domain.key.uuid:
+                            return
+                        case HostEvent(kind=HostEventKind.CLOSED):
+                            raise HostUnreachable(f"the connection was lost while “{domain.name}” was shutting down")
+        except TimeoutError:
+            raise ShutdownTimedOut(domain, timeout) from None

@@ -1,0 +1,85 @@
+"""The logs that can be read: a domain's, libvirt's, our own."""
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from qubes_manager.backend.host import log_files
+from qubes_manager.backend.host.daemon_paths import daemon_paths
+from qubes_manager.backend.host.log_files import Piece as Piece
+from qubes_manager.core.domain import Domain
+from qubes_manager.core.errors import NotFound
+
+OWN_LOG = "manager.log"
+# The title of the log of the last template that was built.
+BUILD_LOG = "Building a template"
+
+
+@dataclass(frozen=True, slots=True)
+class LogSource:
+    """A log: its title and file; without a file it is the system journal."""
+
+    title: str
+    path: Path | None
+
+
+def own_log_path() -> Path:
+    """Where this program logs."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(base) / "qubes-manager" / OWN_LOG
+
+
+def gui_log_path(uuid: str) -> Path:
+    """Where the program that shows a domain's windows logs."""
+    return own_log_path().parent / "gui" / f"{uuid}.log"
+
+
+class Logs:
+    """Finds logs and reads them, never on the caller's thread."""
+
+    async def sources(self, domain: Domain | None, uri: str) -> list[LogSource]:
+        """Return the logs of a domain (when given), of its host's libvirt, and of this program."""
+        return await asyncio.to_thread(_sources_now, domain, uri)
+
+    async def read(self, source: LogSource, end: int | None = None) -> Piece:
+        """Return the last MiB before the offset *end*; raises NotFound, Refused."""
+        if source.path is None:
+            data = await asyncio.to_thread(log_files.read_journal)
+            return Piece(data, 0, len(data), 0)
+        return await asyncio.to_thread(log_files.read_piece, source.path, end)
+
+    async def read_growth(self, source: LogSource, after: Piece) -> Piece:
+        """Return what came since the piece *after*; empty for the journal, which is read whole each time."""
+        if source.path is None:
+            return Piece(b"", after.end, after.end, after.inode)
+        return await asyncio.to_thread(log_files.read_growth, source.path, after)
+
+    async def save(self, source: LogSource, target: Path) -> int:
+        """Write the whole log to *target* and return its size in bytes."""
+        if source.path is None:
+            data = await asyncio.to_thread(log_files.read_journal)
+            return await asyncio.to_thread(target.write_bytes, data)
+        return await asyncio.to_thread(log_files.copy_log, source.path, target)
+
+
+def _sources_now(domain: Domain | None, uri: str) -> list[LogSource]:
+    paths = daemon_paths(uri)
+    candidates: list[tuple[str, Path]] = []
+    if domain and not domain.is_host:
+        if paths:
+            candidates.append((f"QEMU log of {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
+        if domain.config and domain.config.console_log and paths:
+            candidates.append((f"Console of {domain.name}", Path(domain.config.console_log)))
+        candidates.append((f"Windows of {domain.name}", gui_log_path(domain.key.uuid)))
+    for path in paths.daemon_logs if paths else ():
+        candidates.append((f"libvirt ({path.stem})", path))
+    candidates.append(("Qubes Manager", own_log_path()))
+    candidates.append((BUILD_LOG, own_log_path().with_name("template-build.log")))
+    found = [LogSource(title, path) for title, path in log_files.existing(iter(candidates))]
+    if uri.startswith("qemu:///system") and shutil.which("journalctl"):
+        found.append(LogSource("libvirt (system journal)", None))
+    if not found:
+        raise NotFound("there are no logs here: they are on the machine that runs the domain")
+    return found

@@ -1,0 +1,14 @@
+"""The settings of the window."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from qubes_manager.core.settings import Settings, parse_settings
+from qubes_manager.services.files.yaml_file import YamlFile, config_folder
+
+
+class SettingsFile(YamlFile[Settings]):
+    """Reads and writes ``settings.yaml``."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(path or config_folder() / "settings.yaml", parse_settings, asdict)

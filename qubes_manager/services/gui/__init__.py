@@ -1,0 +1,1 @@
+"""How the windows of guests come to the host's screen."""

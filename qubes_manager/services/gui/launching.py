@@ -1,0 +1,101 @@
+"""Starting applications in domains."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+
+from qubes_manager.backend.guests.guest_agent import GuestAgent
+from qubes_manager.core.applications import check_id
+from qubes_manager.core.domain import Domain, DomainKey, DomainState
+from qubes_manager.core.errors import GuestError, NotFound, Refused
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.domains.lifecycle import Lifecycle
+from qubes_manager.services.gui.links import GuiLinks
+from qubes_manager.services.hosts.store import DomainStore
+
+# In guests that have a session: what runs a shell line in it, and where its launcher takes orders and answers.
+SESSION_RUNNER = "/usr/lib/qubes-manager/in-session"
+_ORDERS = "/run/qubes-manager-gui/launch"
+_ANSWER = "/run/qubes-manager-gui/answer-"
+# Seconds between two looks at what nothing tells of, and for which a session that runs may take to answer.
+_PAUSE = 0.02
+_LONG_PAUSE = 0.25
+_ANSWER_PATIENCE = 60.0
+# Seconds that an application may take to its first window before nobody waits for it any longer.
+_WINDOW_PATIENCE = 60.0
+Step = Callable[[str], object]
+
+
+class Launching:
+    """Starts an application, its domain first where it must, and sees that its window can come to the screen."""
+
+    def __init__(self, store: DomainStore, commands: GuestCommands, lifecycle: Lifecycle, links: GuiLinks) -> None:
+        self._store = store
+        self._commands = commands
+        self._lifecycle = lifecycle
+        self._links = links
+
+    async def application(
+        self, key: DomainKey, app_id: str, *, step: Step = lambda _text: None, startup_id: str = ""
+    ) -> None:
+        """Start an application by its id; *step* is told what is being waited for.
+
+        *startup_id* is the desktop's name for this launch. Raises BadInput, Refused, GuestError, and NotFound when the
+        application is not there any more.
+        """
+        check_id(app_id)
+        domain = self._store.require(key)
+        _refuse_without_port(domain)
+        link = self._links.link(key.connection)
+        if domain.state is not DomainState.RUNNING:
+            step(f"“{domain.name}” is being started")
+            await self._lifecycle.start(key)
+        # The windows come to the screen by themselves as soon as both sides are there.
+        opening = asyncio.get_running_loop().create_task(link.ensure())
+        try:
+            step(f"waiting for “{domain.name}”")
+            agent = await self._commands.ready(key)
+            await opening
+        finally:
+            opening.cancel()
+        if startup_id:
+            await link.ask({"do": "launching", "uuid": key.uuid, "startup_id": startup_id})
+        step(f"starting {app_id} in “{domain.name}”")
+        await _order(domain, agent, app_id)
+
+    async def window(self, key: DomainKey, before: int, timeout: float = _WINDOW_PATIENCE) -> bool:
+        """Wait until a domain has shown more windows than *before*; returns whether it has after *timeout* seconds."""
+        with contextlib.suppress(TimeoutError):
+            await self._links.link(key.connection).wait(key.uuid, lambda status: status.mapped > before, timeout)
+            return True
+        return False
+
+    def mapped(self, key: DomainKey) -> int:
+        """How many windows a domain has shown so far, as far as was heard."""
+        status = self._links.link(key.connection).status(key.uuid)
+        return status.mapped if status else 0
+
+
+async def _order(domain: Domain, agent: GuestAgent, app_id: str) -> None:
+    """Let the session's launcher start an application, as soon as there is one; raises NotFound, GuestError."""
+    token = secrets.token_hex(8)
+    try:
+        async with asyncio.timeout(_ANSWER_PATIENCE):
+            while not await agent.write_pipe(_ORDERS, f"{token} {app_id}"):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(_LONG_PAUSE)
+            while not (answer := await agent.read_small_file(f"{_ANSWER}{token}")):  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE)
+    except TimeoutError:
+        raise GuestError(f"the session in “{domain.name}” does not answer; its console may say why") from None
+    if answer == b"missing":
+        raise NotFound(f"{app_id} is not in “{domain.name}” any more: refresh its applications")
+    if answer != b"started":
+        raise GuestError(f"{app_id} could not be started in “{domain.name}”")
+
+
+def _refuse_without_port(domain: Domain) -> None:
+    if domain.is_host:
+        raise Refused("dom0 is this machine: start its programs from its own menu")
+    if domain.config and not domain.config.gui_port:
+        raise Refused(f"“{domain.name}” was not made for windows: open its console instead")

@@ -1,0 +1,56 @@
+"""The ways to the programs that show windows, one for each connection that has a domain with windows."""
+
+import asyncio
+from collections.abc import Callable
+
+from qubes_manager.services.gui.link import GuiLink, has_screen
+from qubes_manager.services.gui.supervisor import has_gui
+from qubes_manager.services.hosts.store import Batch, DomainStore
+
+
+class GuiLinks:
+    """Makes links as they are asked for. ``run`` also follows them: for a program that stays."""
+
+    def __init__(self, store: DomainStore) -> None:
+        self._store = store
+        self._links: dict[str, GuiLink] = {}
+        self._wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._listeners: list[Callable[[GuiLink], object]] = []
+
+    def link(self, uri: str) -> GuiLink:
+        """The link of a connection."""
+        if uri not in self._links:
+            self._links[uri] = GuiLink(uri)
+            for listener in self._listeners:
+                listener(self._links[uri])
+        return self._links[uri]
+
+    def on_link(self, listener: Callable[[GuiLink], object]) -> None:
+        """Call *listener* with each new link."""
+        self._listeners.append(listener)
+
+    async def reload_options(self) -> None:
+        """Let all services that run read the options anew."""
+        await asyncio.gather(*(link.ask({"do": "reload"}) for link in self._links.values()))
+
+    async def run(self) -> None:
+        """See that the windows of running domains are shown, and follow how they stand, until cancelled."""
+        self._store.on_batch(self._look)
+        followed: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                uri = await self._wanted.get()
+                if uri not in followed:
+                    followed[uri] = asyncio.get_running_loop().create_task(self.link(uri).follow())
+        finally:
+            for task in followed.values():
+                task.cancel()
+
+    def want(self, uri: str) -> None:
+        """Follow a connection's service from now on."""
+        self._wanted.put_nowait(uri)
+
+    def _look(self, batch: Batch) -> None:
+        if has_screen():
+            for uri in {d.key.connection for d in (*batch.added, *batch.changed) if has_gui(d)}:
+                self.want(uri)

@@ -1,0 +1,29 @@
+"""Reading and changing the options of domains' windows, so that open windows follow."""
+
+import asyncio
+from collections.abc import Mapping
+
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.gui_options import GuiOptions, Value
+from qubes_manager.services.files.gui_options_file import GuiOptionsFile
+from qubes_manager.services.gui.links import GuiLinks
+
+
+class GuiSettings:
+    """The user's options, off the caller's thread."""
+
+    def __init__(self, links: GuiLinks) -> None:
+        self._links = links
+
+    async def load(self) -> GuiOptions:
+        """Return the options; a file that makes no sense is kept aside and counts as empty."""
+        options, _trouble = await asyncio.to_thread(GuiOptionsFile().load)
+        return options
+
+    async def put(self, values: Mapping[str, Value | None], domain: str = "") -> None:
+        """Set options, for a domain or for all; None takes back what was set. Raises BadInput, QubesManagerError."""
+        try:
+            await asyncio.to_thread(GuiOptionsFile().put, dict(values), domain)
+        except OSError as error:
+            raise QubesManagerError(f"the window options cannot be written: {error.strerror}") from error
+        await self._links.reload_options()

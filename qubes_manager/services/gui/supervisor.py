@@ -1,0 +1,114 @@
+"""Shows the windows of all running domains of a connection."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.gui_options import GuiOptions
+from qubes_manager.core.gui_status import GuiStatus
+from qubes_manager.services.files.logs import gui_log_path
+from qubes_manager.services.gui.domain_gui import DomainGui
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import Batch, DomainStore
+
+log = logging.getLogger(__name__)
+
+# Told a domain's status, or None for one whose windows are not looked after any more.
+Listener = Callable[[str, GuiStatus | None], None]
+
+
+def has_gui(domain: Domain) -> bool:
+    """Whether a domain runs and has the port that windows come through."""
+    # Before libvirt has told its number, a start is not over.
+    runs = domain.state.is_active and domain.id >= 0
+    return bool(not domain.is_host and not domain.stale and runs and domain.config and domain.config.gui_port)
+
+
+class GuiSupervisor:
+    """Starts and ends a ``DomainGui`` for each domain as the store tells of them."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, options: GuiOptions) -> None:
+        self._hosts = hosts
+        self._store = store
+        self._options = options
+        self._running: dict[DomainKey, tuple[DomainGui, asyncio.Task[None]]] = {}
+        self._statuses: dict[str, GuiStatus] = {}
+        self._listeners: list[Listener] = []
+        store.on_batch(self._look)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no domain to look after."""
+        return not self._running
+
+    def on_change(self, listener: Listener) -> None:
+        """Tell *listener* all there is, and every change from now on."""
+        self._listeners.append(listener)
+        for status in self._statuses.values():
+            listener(status.uuid, status)
+
+    def forget(self, listener: Listener) -> None:
+        """Tell *listener* nothing any more."""
+        self._listeners.remove(listener)
+
+    def set_options(self, options: GuiOptions) -> None:
+        """Hold all windows to other options."""
+        self._options = options
+        for windows, _task in self._running.values():
+            windows.change_rules(options.rules(windows.domain))
+
+    def launching(self, uuid: str, line: str) -> None:
+        """Tell a domain's viewer that an application is being launched."""
+        for key, (windows, _task) in self._running.items():
+            if key.uuid == uuid:
+                windows.launching(line)
+
+    def end(self) -> None:
+        """Close all windows; the applications go on in their domains."""
+        for key in list(self._running):
+            self._stop(key)
+
+    def _look(self, batch: Batch) -> None:
+        for domain in (*batch.added, *batch.changed):
+            found = self._running.get(domain.key)
+            if found and (not has_gui(domain) or found[0].domain.id != domain.id):
+                self._stop(domain.key)
+                found = None
+            if found:
+                found[0].domain = domain
+                found[0].change_rules(self._options.rules(domain))
+            elif has_gui(domain):
+                self._start(domain)
+        for key in batch.removed:
+            self._stop(key)
+
+    def _start(self, domain: Domain) -> None:
+        windows = DomainGui(
+            self._hosts.connection(domain.key.connection),
+            domain,
+            self._options.rules(domain),
+            float(self._options.value("startup_timeout", domain.name)),
+            gui_log_path(domain.key.uuid),
+            self._tell,
+        )
+        task = asyncio.get_running_loop().create_task(windows.run())
+        task.add_done_callback(_log_failure)
+        self._running[domain.key] = (windows, task)
+
+    def _stop(self, key: DomainKey) -> None:
+        if found := self._running.pop(key, None):
+            found[1].cancel()
+            self._statuses.pop(key.uuid, None)
+            for listener in list(self._listeners):
+                listener(key.uuid, None)
+
+    def _tell(self, status: GuiStatus) -> None:
+        self._statuses[status.uuid] = status
+        for listener in list(self._listeners):
+            listener(status.uuid, status)
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("showing a domain’s windows failed", exc_info=error)

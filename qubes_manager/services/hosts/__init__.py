@@ -1,0 +1,1 @@
+"""The libvirt hosts, and all domains as last heard of."""

@@ -1,0 +1,17 @@
+"""What domains can connect to."""
+
+from qubes_manager.backend.host.networks import network_names
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.services.hosts.hosts import Hosts
+
+Choice = tuple[str, str]
+USER, NONE = ("user networking", "user"), ("none", "")
+
+
+async def network_choices(hosts: Hosts, uri: str) -> list[Choice]:
+    """Return (words, value) of all networks of a connection; when it does not answer, those that need no answer."""
+    try:
+        names = await network_names(hosts.connection(uri))
+    except QubesManagerError:
+        names = []
+    return [USER, *((f"network {name}", name) for name in names), NONE]

@@ -1,0 +1,1 @@
+"""Making domains and templates."""

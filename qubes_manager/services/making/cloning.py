@@ -1,0 +1,105 @@
+"""Copies of domains."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+
+from qubes_manager.backend.user.domain_lock import domain_lock
+from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, Job
+from qubes_manager.core.errors import Refused
+from qubes_manager.core.names import check_name
+from qubes_manager.core.volumes import OwnVolume, Role, volume_name
+from qubes_manager.services.hosts.domain_access import actions_on
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.making.creation import Creation, console_log_path
+from qubes_manager.services.making.making import Progress, VolumePlan, no_progress, plan_copy, plan_empty, undo
+from qubes_manager.services.volumes.template_roots import TemplateRoots
+
+_COPIED = (Role.PRIVATE, Role.SEED)
+
+
+class Cloning:
+    """Makes a halted domain anew under another name, with its settings and a copy of its data."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots) -> None:
+        self._hosts = hosts
+        self._store = store
+        self._roots = roots
+        self._creation = Creation(hosts, store)
+
+    async def clone(self, key: DomainKey, name: str, *, pool: str = "", progress: Progress = no_progress) -> DomainKey:
+        """Clone a domain; returns the new one's key. On any error nothing is left behind.
+
+        A template's clone starts above its current revision and copies nothing; what a domain has written is copied.
+        *pool* is where copies go, the original's own where it is empty. Raises BadInput, Refused, HostCallFailed.
+        """
+        check_name(name)
+        self._creation.refuse_taken_name(key.connection, name)
+        await self._roots.settle(key)
+        domain = self._store.require(key)
+        config = domain.config or DomainConfig()
+        _refuse_clone(domain, config)
+        own = str(uuid.uuid4())
+        plans = self._plans(domain, config, name, own, pool, progress)
+        async with domain_lock(key.uuid, domain.name), domain_lock(own, name):
+            return await self._clone(domain, name, own, plans)
+
+    def _plans(
+        self, domain: Domain, config: DomainConfig, name: str, own: str, pool: str, progress: Progress
+    ) -> list[VolumePlan]:
+        connection = self._hosts.connection(domain.key.connection)
+        is_template = domain.klass is DomainClass.TEMPLATE
+        plans = []
+        for source in config.volumes:
+            if source.unfinished:
+                continue
+            if source.role is Role.ROOT and source.revision == config.revision:
+                new = volume_name(name, own, Role.ROOT, "qcow2", 1 if is_template else 0)
+                record = OwnVolume(Role.ROOT, pool or source.pool, new, 1 if is_template else 0)
+                if is_template and record.pool == source.pool:
+                    plans.append(plan_empty(connection, replace(record, backing=source.name), 0))
+                else:
+                    plans.append(plan_copy(connection, record, source, progress))
+            elif source.role in _COPIED:
+                record = OwnVolume(source.role, pool or source.pool, volume_name(name, own, source.role, "qcow2"))
+                plans.append(plan_copy(connection, record, source, progress))
+            elif source.role in (Role.KERNEL, Role.INITRD):
+                ending = source.name.rpartition(".")[2]
+                record = OwnVolume(source.role, source.pool, volume_name(name, own, source.role, ending))
+                plans.append(plan_copy(connection, record, source, progress, raw=True))
+        return plans
+
+    async def _clone(self, domain: Domain, name: str, own: str, plans: list[VolumePlan]) -> DomainKey:
+        uri = domain.key.connection
+        key = DomainKey(uri, own)
+        records = [plan.record for plan in plans]
+        log = await asyncio.to_thread(console_log_path, uri, name)
+        actions = actions_on(self._hosts, domain)
+        await actions.define_copy(own, name, log, [replace(r, unfinished=True) for r in records], Job.CREATE, {})
+        try:
+            await self._hosts.refresh(key)
+            paths, finished = {}, []
+            for plan in plans:
+                made, record = await plan.make()
+                paths[plan.record.role] = made.path
+                finished.append(record)
+            await actions.define_copy(own, name, log, finished, None, paths)
+        except BaseException:
+            await asyncio.shield(undo(self._hosts, key, name, records))
+            raise
+        await self._hosts.refresh(key)
+        return key
+
+
+def _refuse_clone(domain: Domain, config: DomainConfig) -> None:
+    if domain.is_host:
+        raise Refused("dom0 is this machine; it cannot be cloned")
+    is_template = domain.klass is DomainClass.TEMPLATE
+    if domain.state.is_active and not is_template:
+        raise Refused(f"“{domain.name}” is running: shut it down first, so that its data are whole")
+    if any(disk.encrypted for disk in config.disks):
+        raise Refused(f"the private volume of “{domain.name}” is encrypted; it cannot be cloned")
+    foreign = [d.target for d in config.disks if d.kind == "disk" and d.source]
+    if not config.volumes and foreign:
+        raise Refused(f"the disks of “{domain.name}” were not made by this program; clone it with virt-clone")

@@ -1,0 +1,153 @@
+"""Templates made of Debian packages."""
+
+import asyncio
+import tempfile
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
+from qubes_manager.backend.guests.debian_template import BuiltTemplate, build_template, recipe_digest
+from qubes_manager.backend.storage import volume_store
+from qubes_manager.core.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS
+from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
+from qubes_manager.core.labels import LABELS
+from qubes_manager.core.names import check_name
+from qubes_manager.core.template_recipe import TemplateRecipe
+from qubes_manager.core.volumes import OwnVolume, Role, volume_name
+from qubes_manager.services.files.logs import own_log_path
+from qubes_manager.services.files.scratch import scratch
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.hosts.virt_types import VirtTypes
+from qubes_manager.services.making.creation import GUI_FEATURE, Creation, boot_words, console_log_path
+from qubes_manager.services.making.making import Asked, Made, Progress, make_domain, never, no_progress, plan_upload
+
+TEMPLATE_LABEL = "black"
+
+
+def build_log_path() -> Path:
+    """Where the tools' output of the last build is kept; the log viewer shows it."""
+    return own_log_path().with_name("template-build.log")
+
+
+class TemplateBuild:
+    """Builds templates on one connection."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+        self._hosts = hosts
+        self._creation = Creation(hosts, store)
+        self._virt_types = VirtTypes(hosts)
+
+    async def build(
+        self,
+        uri: str,
+        name: str,
+        recipe: TemplateRecipe,
+        *,
+        cache: Path | None = None,
+        memory: int = DEFAULT_MEMORY,
+        vcpus: int = DEFAULT_VCPUS,
+        progress: Progress = no_progress,
+        cancelled: Asked = never,
+    ) -> DomainKey:
+        """Build a system and make a template of it; on any error nothing is left behind.
+
+        With *cache*, a folder, what was built of the same recipe before is taken from there, and kept. *memory* is in
+        MiB. Raises BadInput, NotFound without the tools, Refused, Cancelled, QubesManagerError.
+        """
+        check_name(name)
+        recipe.check()
+        self._creation.refuse_taken_name(uri, name)
+        await volume_store.ensure_pool(self._hosts.connection(uri))
+        if cache is not None:
+            built = await asyncio.to_thread(_build_cached, recipe, cache, progress, cancelled)
+            return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
+        async with scratch("built") as folder:
+            built = await asyncio.to_thread(_build, recipe, folder, progress, cancelled)
+            return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
+
+    async def make(
+        self,
+        uri: str,
+        name: str,
+        recipe: TemplateRecipe,
+        built: BuiltTemplate,
+        memory: int,
+        vcpus: int,
+        progress: Progress,
+        cancelled: Asked,
+    ) -> DomainKey:
+        """Make a template of the files that were built."""
+        connection = self._hosts.connection(uri)
+        own = str(uuid.uuid4())
+
+        def record(role: Role, ending: str, revision: int = 0) -> OwnVolume:
+            return OwnVolume(role, volume_store.POOL, volume_name(name, own, role, ending, revision), revision)
+
+        plans = [
+            plan_upload(connection, record(role, ending, revision), source, progress, cancelled)
+            for role, ending, revision, source in (
+                (Role.KERNEL, "vmlinuz", 0, built.kernel),
+                (Role.INITRD, "img", 0, built.initrd),
+                (Role.ROOT, "qcow2", 1, built.root),
+            )
+        ]
+        features = {"os": "Linux", "os-distribution": "debian", "suite": recipe.suite}
+        features |= {GUI_FEATURE: "1"} if recipe.has_gui else {}
+        config = DomainConfig(
+            label=LABELS[TEMPLATE_LABEL],
+            klass=DomainClass.TEMPLATE,
+            revision=1,
+            features=tuple(sorted(features.items())),
+        )
+        console_log = await asyncio.to_thread(console_log_path, uri, name)
+        draft = NewDomain(
+            name=name,
+            uuid=own,
+            config=config,
+            memory=memory,
+            vcpus=vcpus,
+            netvm="user",
+            console_log=console_log,
+            gui=recipe.has_gui,
+            virt_type=await self._virt_types.best(uri),
+        )
+
+        async def finish(made: Made) -> NewDomain:
+            virt_type = await self._virt_types.best(uri, made[Role.KERNEL].path)
+            return replace(
+                draft,
+                virt_type=virt_type,
+                disks=(DiskSpec(made[Role.ROOT].path),),
+                kernel=made[Role.KERNEL].path,
+                initrd=made[Role.INITRD].path,
+                cmdline=boot_words(virt_type, private=False),
+            )
+
+        return await make_domain(self._hosts, uri, draft, plans, finish)
+
+
+def _build(recipe: TemplateRecipe, target: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
+    path = build_log_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("w", encoding="utf-8", buffering=1) as log:
+        return build_template(
+            recipe,
+            target,
+            report=lambda step: progress(step, 0, 0),
+            log_line=lambda line: log.write(f"{line}\n"),
+            cancelled=cancelled,
+        )
+
+
+def _build_cached(recipe: TemplateRecipe, cache: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
+    folder = cache / f"debian-{recipe.suite}-{recipe_digest(recipe)}"
+    names = {"root": "root.qcow2", "kernel": "vmlinuz", "initrd": "initrd.img"}
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as work:
+            made = Path(work) / "made"
+            _build(recipe, made, progress, cancelled)
+            made.rename(folder)
+    return BuiltTemplate(**{field: folder / name for field, name in names.items()})

@@ -1,0 +1,1 @@
+"""From an empty machine to the first domains."""

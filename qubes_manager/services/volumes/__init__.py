@@ -1,0 +1,1 @@
+"""The volumes of domains, templates' roots, and where they lie."""

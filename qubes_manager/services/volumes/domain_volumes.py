@@ -1,0 +1,302 @@
+"""A domain's volumes: listing, enlarging, checking, taking out and putting in."""
+
+import asyncio
+import contextlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qubes_manager.backend.storage import block_resize, volume_store, volume_streams
+from qubes_manager.backend.user.domain_lock import domain_lock
+from qubes_manager.core.creation_request import check_volume_size
+from qubes_manager.core.domain import Activity, Domain, DomainConfig, DomainKey
+from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
+from qubes_manager.core.sizes import format_size
+from qubes_manager.core.volumes import MAX_KEEP, OwnVolume, Role, revisions, volume_name
+from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.services.hosts.domain_access import actions_on
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.making.making import Asked, Progress, never, no_progress
+from qubes_manager.services.volumes.image_import import ready_image
+from qubes_manager.services.volumes.template_roots import TemplateRoots
+from qubes_manager.services.volumes.volume_records import drop, put
+
+if TYPE_CHECKING:
+    from qubes_manager.backend.domains.domain_xml import DomainEdit
+
+# Names by which users call volumes; a template's AppVMs show their template's root as theirs.
+NAMED = {"root": Role.ROOT, "private": Role.PRIVATE, "kernel": Role.KERNEL, "initrd": Role.INITRD}
+# Makes the guest's file system as large as its disk; both fail harmlessly where there is nothing to do.
+_GROW = {Role.PRIVATE: "resize2fs /dev/disk/by-id/virtio-private", Role.ROOT: "resize2fs /dev/vda"}
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInfo:
+    """A volume that a domain has, or in *source* takes from its template. Sizes in bytes, None when it is gone."""
+
+    domain: str
+    role: Role
+    record: OwnVolume
+    sizes: volume_store.VolumeSizes | None
+    source: str = ""
+    revisions: tuple[int, ...] = ()
+
+    @property
+    def vid(self) -> str:
+        """How commands call it."""
+        return f"{self.domain}:{self.role.value}"
+
+
+class DomainVolumes:
+    """Looks after the volumes of domains."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots, commands: GuestCommands) -> None:
+        self._hosts = hosts
+        self._store = store
+        self._roots = roots
+        self._commands = commands
+
+    async def list(self, domain: Domain) -> list[VolumeInfo]:
+        """Return what a domain's disks are made of: its own current volumes, and its template's root."""
+        config = domain.config or DomainConfig()
+        template = self._template(domain)
+        found = []
+        for role in NAMED.values():
+            if record := config.volume(role):
+                numbers = tuple(v.revision for v in revisions(config.volumes)) if record.revision else ()
+                found.append(VolumeInfo(domain.name, role, record, await self._sizes(domain, record), "", numbers))
+            elif role is Role.ROOT and template and template.config and (record := template.config.volume(role)):
+                sizes = await self._sizes(domain, record)
+                found.append(VolumeInfo(domain.name, role, record, sizes, f"{template.name}:root"))
+        return found
+
+    def own(self, domain: Domain, name: str) -> OwnVolume:
+        """Return a domain's own volume by the name that users have for it; raises BadInput, NotFound, Refused."""
+        if name not in NAMED:
+            raise BadInput("volume", name[:80], f"use one of {', '.join(NAMED)}")
+        record = domain.config.volume(NAMED[name]) if domain.config else None
+        if record:
+            return record
+        if name == "root" and (template := self._template(domain)):
+            raise Refused(f"the root of “{domain.name}” is that of its template “{template.name}”: change it there")
+        raise NotFound(f"“{domain.name}” has no volume {name} that this program made")
+
+    def _template(self, domain: Domain) -> Domain | None:
+        uuid = domain.config.template_uuid if domain.config else ""
+        return self._store.get(DomainKey(domain.key.connection, uuid)) if uuid else None
+
+    async def _sizes(self, domain: Domain, record: OwnVolume) -> volume_store.VolumeSizes | None:
+        return await volume_store.volume_sizes(self._hosts.connection(domain.key.connection), record.pool, record.name)
+
+    # Changing.
+
+    async def resize(self, key: DomainKey, name: str, size: int) -> None:
+        """Enlarge a volume to *size* bytes, while the domain runs too; raises BadInput for less than it has."""
+        check_volume_size(size, "size")
+        domain = self._store.require(key)
+        record = self.own(domain, name)
+        if NAMED[name] not in (Role.ROOT, Role.PRIVATE):
+            raise BadInput("volume", name, "only root and private can be enlarged")
+        async with domain_lock(key.uuid, domain.name):
+            sizes = await self._sizes(domain, record)
+            if sizes is None:
+                raise NotFound(f"the volume “{record.name}” is gone")
+            if size < sizes.capacity:
+                has = format_size(sizes.capacity)
+                raise BadInput("size", format_size(size), f"“{domain.name}:{name}” has {has}; volumes never shrink")
+            if record.revision and not domain.state.is_active:
+                # A larger revision above the current one, which domains may be running from.
+                await self._roots.add_revision(
+                    domain, size, lambda document, number: document.metadata().set_number("revision", number)
+                )
+            elif domain.state.is_active:
+                await self._resize_live(domain, NAMED[name], size)
+            else:
+                connection = self._hosts.connection(key.connection)
+                await volume_store.resize_volume(connection, record.pool, record.name, size)
+        await self._hosts.refresh(key)
+
+    async def _resize_live(self, domain: Domain, role: Role, size: int) -> None:
+        disk = domain.config.disk(role) if domain.config else None
+        if disk is None:
+            raise NotFound(f"“{domain.name}” has no disk for its {role.value} volume")
+        connection = self._hosts.connection(domain.key.connection)
+        await block_resize.resize_live(connection, domain.key.uuid, domain.name, disk.target, size)
+        # Without an agent the guest makes use of the room at its next start.
+        with contextlib.suppress(QubesManagerError):
+            await self._commands.run(domain.key, _GROW[role], user="root", startup_timeout=2)
+
+    async def keep(self, key: DomainKey, count: int) -> None:
+        """Set how many revisions of its root a template keeps."""
+        if not 1 <= count <= MAX_KEEP:
+            raise BadInput("revisions_to_keep", str(count), f"give 1 to {MAX_KEEP}")
+        actions = actions_on(self._hosts, self._store.require(key))
+        await actions.edit_config(lambda document: document.metadata().set_number("keep_revisions", count))
+        await self._hosts.refresh(key)
+
+    async def clear(self, key: DomainKey, name: str) -> None:
+        """Make a halted domain's private volume blank; all its data are lost."""
+        domain = self._halted(key)
+        record = self.own(domain, name)
+        if NAMED[name] is not Role.PRIVATE:
+            raise BadInput("volume", name, "only the private volume can be cleared")
+        sizes = await self._sizes(domain, record)
+        await self._replace(domain, record, lambda new: self._blank(domain, new, sizes.capacity if sizes else 0))
+
+    async def import_image(
+        self, key: DomainKey, name: str, source: Path, *, progress: Progress = no_progress, cancelled: Asked = never
+    ) -> None:
+        """Put a disk image in place of a halted domain's volume, whose data are lost."""
+        domain = self._halted(key)
+        record = self.own(domain, name)
+        if record.revision or NAMED[name] not in (Role.ROOT, Role.PRIVATE):
+            raise Refused("only the private volume, or the root of a StandaloneVM, can be replaced by an image")
+        async with ready_image(source, "", as_qcow2=True, progress=progress, cancelled=cancelled) as ready:
+            connection = self._hosts.connection(key.connection)
+
+            async def upload(new: OwnVolume) -> volume_store.Volume:
+                path = ready.image.path
+                made, _digest = await volume_streams.upload_volume(
+                    connection,
+                    new.name,
+                    path,
+                    pool=new.pool,
+                    progress=lambda done, total: progress("Copying the image", done, total),
+                    cancelled=cancelled,
+                )
+                return made
+
+            await self._replace(domain, record, upload)
+
+    async def _blank(self, domain: Domain, new: OwnVolume, size: int) -> volume_store.Volume:
+        connection = self._hosts.connection(domain.key.connection)
+        return await volume_store.create_volume(connection, new.name, size, pool=new.pool)
+
+    async def _replace(self, domain: Domain, old: OwnVolume, make: Callable[[OwnVolume], object]) -> None:
+        """Put a new volume in the place of *old*: the old one is there until the new one is whole."""
+        key, actions = domain.key, actions_on(self._hosts, domain)
+        if domain.config and any(disk.encrypted for disk in domain.config.disks):
+            raise Refused(f"the private volume of “{domain.name}” is encrypted; it cannot be replaced")
+        ending = f"{secrets.token_hex(2)}.qcow2"
+        name = volume_name(domain.name, key.uuid, old.role, ending)
+        new = OwnVolume(old.role, old.pool, name, unfinished=True)
+        connection = self._hosts.connection(key.connection)
+        with self._store.activity(key, Activity.COPYING):
+            async with domain_lock(key.uuid, domain.name):
+                await actions.edit_config(put(new))
+                try:
+                    made: volume_store.Volume = await make(new)  # type: ignore[misc]
+                except BaseException:
+                    await asyncio.shield(volume_store.delete_volume(connection, new.pool, new.name))
+                    await asyncio.shield(actions.edit_config(drop([new.name])))
+                    raise
+
+                def swap(document: "DomainEdit") -> None:
+                    put(replace(new, unfinished=False), replace(old, unfinished=True))(document)
+                    if disk := document.config.disk(old.role):
+                        document.set_disk_source(disk.target, made.path, new.format)
+
+                await actions.edit_config(swap)
+                await volume_store.delete_volume(connection, old.pool, old.name)
+                await actions.edit_config(drop([old.name]))
+        await self._hosts.refresh(key)
+
+    # Reading.
+
+    async def verify(
+        self, domain: Domain, record: OwnVolume, *, progress: Progress = no_progress, cancelled: Asked = never
+    ) -> str:
+        """Read a volume again and compare it with the digest from when it was made; returns the digest.
+
+        Raises Refused when they differ, or when there is none: a volume that is written to has none.
+        """
+        if not record.digest:
+            raise Refused(f"there is no checksum for {record.name}: its content has changed since it was made, rightly")
+        found = await volume_streams.read_volume(
+            self._hosts.connection(domain.key.connection),
+            record.pool,
+            record.name,
+            lambda _data: None,
+            progress=lambda done, total: progress("Reading the volume", done, total),
+            cancelled=cancelled,
+        )
+        if not hmac.compare_digest(found, record.digest):
+            raise Refused(
+                f"{record.name} has changed since it was made: expected {record.digest}, found {found}. "
+                "Something wrote to it behind this program’s back; do not trust domains that start from it"
+            )
+        return found
+
+    async def export(
+        self, key: DomainKey, name: str, target: Path, *, progress: Progress = no_progress, cancelled: Asked = never
+    ) -> str:
+        """Write a halted domain's volume to an image file, its SHA-256 to one beside it; returns the digest.
+
+        A volume that stands on others is made whole first. Raises Refused, NotFound, Cancelled.
+        """
+        domain = self._halted(key)
+        record = self.own(domain, name)
+        connection, actions = self._hosts.connection(key.connection), actions_on(self._hosts, domain)
+        target = await asyncio.to_thread(lambda: target.expanduser().absolute())
+        if await asyncio.to_thread(target.exists):
+            raise Refused(f"“{target}” exists already; choose another name")
+        with self._store.activity(key, Activity.COPYING):
+            async with domain_lock(key.uuid, domain.name):
+                whole = record
+                if record.backing:
+                    ending = f"export-{secrets.token_hex(2)}.qcow2"
+                    number = 1 + max(v.revision for v in domain.config.volumes) if domain.config else 0
+                    new = volume_name(domain.name, key.uuid, record.role, ending)
+                    whole = OwnVolume(record.role, record.pool, new, number, unfinished=True)
+                    progress("Making the volume whole", 0, 0)
+                    await actions.edit_config(put(whole))
+                try:
+                    if whole is not record:
+                        await volume_store.copy_volume(connection, record, whole.name)
+                    digest = await self._write(domain, whole, target, progress, cancelled)
+                finally:
+                    if whole is not record:
+                        await asyncio.shield(volume_store.delete_volume(connection, whole.pool, whole.name))
+                        await asyncio.shield(actions.edit_config(drop([whole.name])))
+        await self._hosts.refresh(key)
+        return digest
+
+    async def _write(
+        self, domain: Domain, record: OwnVolume, target: Path, progress: Progress, cancelled: Asked
+    ) -> str:
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with await asyncio.to_thread(part.open, "xb") as file:
+                digest = await volume_streams.read_volume(
+                    self._hosts.connection(domain.key.connection),
+                    record.pool,
+                    record.name,
+                    file.write,
+                    progress=lambda done, total: progress("Writing the image", done, total),
+                    cancelled=cancelled,
+                )
+                await asyncio.to_thread(_sync, file)
+            await asyncio.to_thread(part.rename, target)
+            line = f"{digest}  {target.name}\n"
+            await asyncio.to_thread(target.with_name(f"{target.name}.sha256").write_text, line)
+        except OSError as error:
+            raise QubesManagerError(f"cannot write “{target}”: {error.strerror}") from error
+        finally:
+            await asyncio.shield(asyncio.to_thread(part.unlink, missing_ok=True))
+        return digest
+
+    def _halted(self, key: DomainKey) -> Domain:
+        domain = self._store.require(key)
+        if domain.state.is_active:
+            raise Refused(f"“{domain.name}” is running: shut it down first")
+        return domain
+
+
+def _sync(file) -> None:  # type: ignore[no-untyped-def]
+    file.flush()
+    os.fsync(file.fileno())

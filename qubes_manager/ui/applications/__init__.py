@@ -1,0 +1,1 @@
+"""Guests' applications in the manager's window."""

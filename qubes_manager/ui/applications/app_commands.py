@@ -1,0 +1,122 @@
+"""What happens when an application is started, a console opened, or a menu changed from the window."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from PySide6.QtWidgets import QDialog, QWidget
+
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.gui_status import GuiPhase, GuiStatus
+from qubes_manager.models.applications_model import Entry
+from qubes_manager.services.gui.link import GuiLink
+from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
+from qubes_manager.ui.feedback.confirm import finished
+from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.feedback.tasks import Tasks
+from qubes_manager.ui.services import Services
+
+
+class AppCommands:
+    """*start_domain* starts one that is halted, and asks for its passphrase if need be."""
+
+    def __init__(
+        self,
+        window: QWidget,
+        services: Services,
+        tasks: Tasks,
+        messages: MessageBar,
+        start_domain: Callable[[DomainKey], Awaitable[object]],
+    ) -> None:
+        self._window = window
+        self._services = services
+        self._tasks = tasks
+        self._messages = messages
+        self._start_domain = start_domain
+        services.links.on_link(self._watch)
+
+    def launch(self, entry: Entry) -> None:
+        """Start an application, and show what is being waited for until its window is there."""
+        self._tasks.spawn(self._launch(entry))
+
+    def toggle_favourite(self, entry: Entry) -> None:
+        """Put an application among the favourites, or take it out."""
+        self._tasks.spawn(self._toggle_favourite(entry))
+
+    async def show_console(self, domain: Domain, kind: str) -> None:
+        """Open a domain's screen or its serial console."""
+        uri = domain.key.connection
+        link = self._services.links.link(uri)
+        self._services.links.want(uri)
+        await link.ensure()
+        await link.ask({"do": "console", "uuid": domain.key.uuid, "kind": kind})
+
+    async def show_shortcuts(self, domain: Domain) -> None:
+        """Let the user choose which applications a domain's menu has."""
+        services = self._services
+        config = domain.config
+        dialog = AppShortcutsDialog(self._window, domain, services.lists.of(domain))
+        dialog.refresh.connect(lambda: dialog.start(self._refresh_into(dialog, domain)))
+        dialog.use_spawn(self._tasks.spawn)
+        if await finished(dialog) == QDialog.DialogCode.Accepted and config:
+            await services.properties.set_menu(domain.key, dialog.chosen(), config.favourites)
+
+    async def refresh(self, domains: Sequence[Domain]) -> None:
+        """Ask running domains for their applications."""
+        for domain in domains:
+            found = await self._services.lists.refresh(domain.key)
+            plural = "" if len(found) == 1 else "s"
+            self._messages.show_message(Level.INFO, f"“{domain.name}” has {len(found)} application{plural}.")
+
+    async def _refresh_into(self, dialog: AppShortcutsDialog, domain: Domain) -> None:
+        dialog.show_applications(await self._services.lists.refresh(domain.key))
+
+    async def _launch(self, entry: Entry) -> None:
+        services, key, app = self._services, entry.domain.key, entry.application
+        title = f"{app.name} in “{entry.domain.name}”"
+        shown = self._messages.show_progress(f"{title}…", f"launch-{key.uuid}-{app.id}")
+        try:
+            domain = services.store.require(key)
+            if not domain.state.is_active:
+                await self._start_domain(key)
+                if not services.store.require(key).state.is_active:
+                    return
+            services.links.want(key.connection)
+            before = services.launching.mapped(key)
+            await services.launching.application(key, app.id, step=lambda text: shown.update(f"{title}: {text}…", 0, 0))
+            shown.update(f"{title}: waiting for its window…", 0, 0)
+            if not await services.launching.window(key, before):
+                self._messages.show_message(
+                    Level.WARNING,
+                    f"{title} was started, but no window of it has come.",
+                    buttons=[("Open console", lambda: self._tasks.spawn(self.show_console(domain, "screen")))],
+                )
+        finally:
+            shown.close()
+
+    async def _toggle_favourite(self, entry: Entry) -> None:
+        config = self._services.store.require(entry.domain.key).config
+        if config is None:
+            return
+        app_id = entry.application.id
+        others = [app for app in config.favourites if app != app_id]
+        favourites = others if app_id in config.favourites else [*others, app_id]
+        await self._services.properties.set_menu(entry.domain.key, config.menu, favourites)
+
+    def _watch(self, link: GuiLink) -> None:
+        link.on_change(lambda uuid, status: self._windows_changed(link.uri, uuid, status))
+        link.on_list(lambda: self._tasks.spawn(self._services.lists.load()))
+        link.on_notice(lambda text: self._messages.show_error(QubesManagerError(text)))
+
+    def _windows_changed(self, uri: str, uuid: str, status: GuiStatus | None) -> None:
+        """Say what is wrong with a domain's windows, and take it back when it is well again."""
+        key = f"windows-{uuid}"
+        domain = self._services.store.get(DomainKey(uri, uuid))
+        if status is None or domain is None or status.phase is GuiPhase.CONNECTING:
+            self._messages.dismiss(key)
+            return
+        text = status.message[:1].upper() + status.message[1:]
+        if status.phase in (GuiPhase.SILENT, GuiPhase.FAILED):
+            console = ("Open console", lambda: self._tasks.spawn(self.show_console(domain, "screen")))
+            self._messages.show_message(Level.WARNING, f"{text}.", buttons=[console], key=key)
+        elif text:
+            self._messages.show_message(Level.WARNING, f"{text}.", key=key)

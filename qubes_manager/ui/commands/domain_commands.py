@@ -1,0 +1,241 @@
+"""What happens when a domain's action is chosen: ask, do, and say how it went."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from PySide6.QtWidgets import QDialog, QWidget
+
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.services.domains.lifecycle import PassphraseNeeded, ShutdownTimedOut
+from qubes_manager.services.domains.removal import in_removal_order
+from qubes_manager.services.hosts.networks import network_choices
+from qubes_manager.ui.applications.app_commands import AppCommands
+from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
+from qubes_manager.ui.dialogs.log_viewer import LogViewer
+from qubes_manager.ui.dialogs.name_dialog import NameDialog, PassphraseDialog
+from qubes_manager.ui.dialogs.run_dialog import RunDialog
+from qubes_manager.ui.dialogs.settings_dialog import FULLSCREEN, SettingsDialog
+from qubes_manager.ui.dialogs.volumes_dialog import VolumesDialog
+from qubes_manager.ui.feedback.confirm import Confirmation, finished
+from qubes_manager.ui.feedback.jobs import Jobs
+from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.feedback.tasks import Tasks
+from qubes_manager.ui.services import Services
+
+# Seconds after which a shutdown that is not done offers to wait or to kill.
+SHUTDOWN_PATIENCE = 60.0
+
+
+class DomainCommands:
+    """Carries out the domain actions; *edit_name* starts typing in the row."""
+
+    def __init__(
+        self,
+        window: QWidget,
+        services: Services,
+        tasks: Tasks,
+        messages: MessageBar,
+        confirmation: Confirmation,
+        jobs: Jobs,
+        edit_name: Callable[[], None],
+    ) -> None:
+        self._window = window
+        self._services = services
+        self._tasks = tasks
+        self._messages = messages
+        self._confirmation = confirmation
+        self._jobs = jobs
+        self._edit_name = edit_name
+        self.apps = AppCommands(window, services, tasks, messages, self._start)
+        self._work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
+            "start": lambda domains: self._each(domains, self._start),
+            "pause": lambda domains: self._each(domains, services.lifecycle.pause),
+            "shutdown": lambda domains: self._each(domains, self._shutdown),
+            "restart": lambda domains: self._each(domains, self._restart),
+            "kill": lambda domains: self._each(domains, services.lifecycle.kill),
+            "delete": self._delete,
+            "clone": lambda domains: self._clone(domains[0]),
+            "volumes": lambda domains: self._show_volumes(domains[0]),
+            "to-template": lambda domains: self._each(domains, services.promotion.to_template),
+            "autostart": self._toggle_autostart,
+            "rename": self._rename,
+            "logs": lambda domains: self._show_logs(domains[0]),
+            "devices": lambda domains: self._show_devices(domains[0]),
+            "run": self._show_run,
+            "console": lambda domains: self.apps.show_console(domains[0], "screen"),
+            "serial": lambda domains: self.apps.show_console(domains[0], "serial"),
+            "shortcuts": lambda domains: self.apps.show_shortcuts(domains[0]),
+            "refresh-apps": self.apps.refresh,
+            "settings": lambda domains: self._show_settings(domains[0]),
+        }
+
+    def trigger(self, operation_id: str, domains: Sequence[Domain]) -> None:
+        """Do an operation to those of *domains* to which it applies, after asking."""
+        operation = OPERATIONS[operation_id]
+        fitting = [domain for domain in domains if operation.applies(domain)]
+        if fitting:
+            self._tasks.spawn(self._run(operation_id, fitting))
+
+    def start_all(self, keys: Sequence[DomainKey]) -> None:
+        """Start domains that were just made, without asking."""
+        domains = [domain for key in keys if (domain := self._services.store.get(key))]
+        self._tasks.spawn(self._each(domains, self._start))
+
+    def set_label(self, label: str, domains: Sequence[Domain]) -> None:
+        """Give a label to domains, after asking."""
+        fitting = [domain for domain in domains if OPERATIONS["label"].applies(domain)]
+
+        async def work() -> None:
+            if fitting and await self._confirmation.ask(OPERATIONS["label"], fitting, f"New label: {label}."):
+                await self._each(fitting, lambda key: self._services.properties.set_label(key, label))
+
+        self._tasks.spawn(work())
+
+    def rename(self, key: DomainKey, name: str) -> None:
+        """Rename a domain to what was typed in its row, after asking."""
+
+        async def work() -> None:
+            domain = self._services.store.get(key)
+            if domain and await self._confirmation.ask(OPERATIONS["rename"], [domain], f"New name: “{name[:60]}”."):
+                await self._services.properties.rename(key, name)
+
+        self._tasks.spawn(work())
+
+    async def _run(self, operation_id: str, domains: Sequence[Domain]) -> None:
+        # A rename is asked about once the new name has been typed.
+        if operation_id != "rename":
+            extra = await self._what_is_lost(operation_id, domains)
+            if not await self._confirmation.ask(OPERATIONS[operation_id], domains, extra):
+                return
+        await self._work[operation_id](domains)
+
+    async def _what_is_lost(self, operation_id: str, domains: Sequence[Domain]) -> str:
+        if operation_id == "delete" and len(domains) == 1:
+            return await self._services.removal.describe_loss(domains[0])
+        if operation_id == "delete":
+            return "Disks that were made for them go with them."
+        return ""
+
+    async def _each(self, domains: Sequence[Domain], act: Callable[[DomainKey], Awaitable[object]]) -> None:
+        """Do *act* to all at once; each failure is shown by itself."""
+
+        async def guarded(domain: Domain) -> None:
+            try:
+                await act(domain.key)
+            except ShutdownTimedOut as error:
+                self._offer_kill(error)
+            except QubesManagerError as error:
+                self._messages.show_error(error)
+
+        await asyncio.gather(*(guarded(domain) for domain in domains))
+
+    async def _start(self, key: DomainKey) -> None:
+        """Start a domain; ask for its passphrase as often as it takes."""
+        passphrase = ""
+        while True:
+            try:
+                await self._services.lifecycle.start(key, passphrase)
+                return
+            except PassphraseNeeded as error:
+                dialog = PassphraseDialog(self._window, self._services.store.require(key).name, str(error))
+                if await finished(dialog) != QDialog.DialogCode.Accepted:
+                    return
+                passphrase = dialog.passphrase.text()
+
+    async def _clone(self, domain: Domain) -> None:
+        services, uri = self._services, domain.key.connection
+        taken = {other.name for other in services.store.of_host(uri)}
+        dialog = NameDialog(self._window, f"Clone {domain.name}", "Clone", f"{domain.name}-copy", taken.__contains__)
+        if await finished(dialog) != QDialog.DialogCode.Accepted:
+            return
+        name = dialog.name.text()
+        await self._jobs.run(
+            f"Cloning “{domain.name}”",
+            lambda progress, _asked: services.cloning.clone(domain.key, name, progress=progress),
+            cancellable=False,
+        )
+
+    async def _show_volumes(self, domain: Domain) -> None:
+        services = self._services
+        dialog = VolumesDialog(
+            self._window,
+            domain,
+            lambda: services.store.get(domain.key),
+            services.volumes,
+            services.lifecycle.roots,
+            self._jobs,
+            self._tasks.spawn,
+        )
+        await finished(dialog)
+
+    async def _delete(self, domains: Sequence[Domain]) -> None:
+        for domain in in_removal_order(domains):
+            await self._each([domain], self._services.removal.remove)
+
+    async def _shutdown(self, key: DomainKey) -> None:
+        await self._services.lifecycle.shutdown(key, SHUTDOWN_PATIENCE)
+
+    async def _restart(self, key: DomainKey) -> None:
+        await self._services.lifecycle.restart(key, SHUTDOWN_PATIENCE)
+
+    def _offer_kill(self, error: ShutdownTimedOut) -> None:
+        """Offer to wait on, or to kill."""
+        domain = self._services.store.get(error.key)
+        if domain is None:
+            return
+
+        async def wait(key: DomainKey) -> None:
+            await self._services.lifecycle.wait_halted(key, SHUTDOWN_PATIENCE)
+
+        self._messages.show_message(
+            Level.WARNING,
+            f"“{domain.name}” has not shut down yet. Its programs may be asking something, or hang.",
+            buttons=[
+                ("Wait", lambda: self._tasks.spawn(self._each([domain], wait))),
+                ("Kill…", lambda: self.trigger("kill", [domain])),
+            ],
+            key=f"shutdown-{error.key.uuid}",
+        )
+
+    async def _toggle_autostart(self, domains: Sequence[Domain]) -> None:
+        wanted = not all(domain.autostart for domain in domains)
+        await self._each(domains, lambda key: self._services.properties.set_autostart(key, wanted))
+
+    async def _rename(self, _domains: Sequence[Domain]) -> None:
+        self._edit_name()
+
+    async def _show_logs(self, domain: Domain) -> None:
+        viewer = LogViewer(
+            self._window,
+            self._services.logs,
+            self._services.clipboard,
+            self._tasks.spawn,
+            None if domain.is_host else domain,
+            domain.key.connection,
+        )
+        await finished(viewer)
+
+    async def _show_devices(self, domain: Domain) -> None:
+        await self.show_all_devices(domain.key.connection, domain)
+
+    async def show_all_devices(self, uri: str, domain: Domain | None = None) -> None:
+        """Open the block devices of a connection."""
+        services = self._services
+        dialog = DevicesDialog(self._window, services.hosts, services.store, self._tasks.spawn, uri, domain)
+        await finished(dialog)
+
+    async def _show_run(self, domains: Sequence[Domain]) -> None:
+        await finished(RunDialog(self._window, self._services.commands, domains, self._tasks.spawn))
+
+    async def _show_settings(self, domain: Domain) -> None:
+        services, uri = self._services, domain.key.connection
+        networks = await network_choices(services.hosts, uri)
+        options = await services.gui_settings.load()
+        dialog = SettingsDialog(self._window, domain, services.store.of_host(uri), networks, options)
+        if await finished(dialog) == QDialog.DialogCode.Accepted:
+            if (allowed := dialog.fullscreen.currentData()) != options.domains.get(domain.name, {}).get(FULLSCREEN):
+                await services.gui_settings.put({FULLSCREEN: allowed}, domain.name)
+            for change in dialog.changes(services.properties):
+                await change()

@@ -1,0 +1,1 @@
+"""How the window asks, says what goes on and what went wrong."""

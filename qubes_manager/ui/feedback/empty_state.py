@@ -1,0 +1,45 @@
+"""What the window shows when there is no domain, or when no domain passes the filter."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from qubes_manager.ui.look.icons import program_icon
+
+_ICON = 72
+_TEXT_WIDTH = 460
+
+
+class EmptyState(QWidget):
+    """A picture, a sentence that says what to do next, and buttons that do it."""
+
+    def __init__(self, title: str, hint: str, actions: Sequence[QAction], *, picture: bool = True) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.addStretch(1)
+        if picture:
+            image = QLabel()
+            image.setPixmap(program_icon().pixmap(_ICON, _ICON))
+            image.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            layout.addWidget(image)
+        heading = QLabel(title)
+        font = heading.font()
+        font.setPointSizeF(font.pointSizeF() * 1.5)
+        font.setBold(True)
+        heading.setFont(font)
+        heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout.addWidget(heading)
+        text = QLabel(hint)
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        text.setWordWrap(True)
+        text.setFixedWidth(_TEXT_WIDTH)
+        layout.addWidget(text, 0, Qt.AlignmentFlag.AlignCenter)
+        layout.addSpacing(12)
+        for action in actions:
+            button = QPushButton(action.icon(), action.text().replace("&", ""))
+            button.setToolTip(action.toolTip())
+            button.clicked.connect(action.trigger)
+            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
+        layout.addStretch(2)

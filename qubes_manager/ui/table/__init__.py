@@ -1,0 +1,1 @@
+"""The table of domains and what is told of the chosen one."""

@@ -1,0 +1,155 @@
+"""The chosen domain at a glance: what it is, and its hardware."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from qubes_manager.core.domain import Disk, Domain, DomainConfig
+from qubes_manager.core.sizes import format_size
+from qubes_manager.core.text import one_line
+from qubes_manager.ui.look.icons import label_icon, state_icon
+
+Row = tuple[str, str]
+
+
+def overview(domain: Domain, config: DomainConfig) -> list[Row]:
+    """What it is."""
+    label = domain.label.name if domain.label else "none"
+    rows = [("State", domain.activity.value if domain.activity else domain.state.value), ("Label", label)]
+    rows.append(("Class", domain.klass.value if domain.klass else ""))
+    if config.template:
+        update = " (has a newer system: restart to update)" if domain.outdated else ""
+        rows.append(("Template", f"{config.template}{update}"))
+    if config.revision:
+        trial = f"; revision {config.trial} is being written" if config.trial else ""
+        rows.append(("Revision", f"{config.revision}{trial}"))
+    rows.append(("Connection", domain.key.connection))
+    if not domain.is_host:
+        rows += [("UUID", domain.key.uuid), ("Kept by libvirt", "yes" if domain.persistent else "no, transient")]
+        rows.append(("Guest agent", {True: "answers", False: "silent", None: "not heard of"}[domain.agent]))
+    if domain.usage.addresses:
+        rows.append(("Addresses", ", ".join(domain.usage.addresses)))
+    if config.tags:
+        rows.append(("Tags", ", ".join(sorted(config.tags))))
+    if config.notes:
+        rows.append(("Notes", one_line(config.notes, 400)))
+    return rows
+
+
+def hardware(domain: Domain, config: DomainConfig) -> list[Row]:
+    """What it is made of."""
+    rows = [("Memory", format_size(domain.memory * 1024))] if domain.memory else []
+    if config.vcpus:
+        rows.append(("Processors", str(config.vcpus)))
+    if config.virt_type:
+        slow = " (software emulation: slow)" if config.emulated else ""
+        rows.append(("Virtualisation", f"{config.virt_type}{slow}"))
+    if config.machine:
+        rows.append(("Machine", config.machine))
+    rows += [(f"Disk {disk.target}", _disk(disk)) for disk in config.disks]
+    rows += [("Network", " ".join(filter(None, (i.kind, i.source, i.model, i.mac)))) for i in config.interfaces]
+    return rows + [(kind.capitalize(), ", ".join(what)) for kind, what in _grouped(config.others).items()]
+
+
+def _grouped(devices: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The devices of each kind, equal ones counted."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for (kind, what), count in Counter(devices).items():
+        groups[kind].append(f"{what} × {count}" if count > 1 else what)
+    return groups
+
+
+def _disk(disk: Disk) -> str:
+    notes = [disk.bus] + (["read-only"] if disk.read_only else []) + (["optical"] if disk.kind == "cdrom" else [])
+    notes += ["thrown away at its end"] if disk.transient else []
+    notes += ["encrypted"] if disk.encrypted else []
+    return f"{disk.source or 'empty'} ({', '.join(filter(None, notes))})"
+
+
+class DetailsPane(QScrollArea):
+    """Shows one domain, or says what to do to see one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName("Details of the chosen domain")
+        self.setMinimumWidth(280)
+        self._shown: tuple[list[Row], list[Row]] | None = None
+        self.show_domains([])
+
+    def show_domains(self, domains: list[Domain]) -> None:
+        """Show the one chosen domain, or how many are chosen."""
+        if len(domains) != 1:
+            self._shown = None
+            self._show_hint("Choose a domain to see its details." if not domains else f"{len(domains)} domains chosen.")
+            return
+        domain = domains[0]
+        config = domain.config or DomainConfig()
+        rows = (overview(domain, config), hardware(domain, config))
+        if rows == self._shown:
+            return
+        self._shown = rows
+        place = self.verticalScrollBar().value()
+        body = QWidget()
+        layout = QVBoxLayout(body)
+        layout.addWidget(self._title(domain))
+        for heading, pairs in zip(("Domain", "Hardware"), rows, strict=True):
+            layout.addWidget(_heading(heading))
+            layout.addLayout(_form(pairs))
+        layout.addStretch(1)
+        self.setWidget(body)
+        self.verticalScrollBar().setValue(place)
+
+    def _title(self, domain: Domain) -> QWidget:
+        title = QLabel()
+        title.setTextFormat(Qt.TextFormat.PlainText)
+        title.setText(domain.name)
+        font = title.font()
+        font.setPointSizeF(font.pointSizeF() * 1.35)
+        font.setBold(True)
+        title.setFont(font)
+        picture = QLabel()
+        picture.setPixmap((label_icon(domain.label) or state_icon(domain)).pixmap(18, 18))
+        line = QHBoxLayout()
+        line.addWidget(picture)
+        line.addWidget(title, 1)
+        box = QWidget()
+        box.setLayout(line)
+        return box
+
+    def _show_hint(self, text: str) -> None:
+        hint = QLabel(text)
+        hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        hint.setWordWrap(True)
+        hint.setEnabled(False)
+        self.setWidget(hint)
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    label.setContentsMargins(0, 8, 0, 0)
+    return label
+
+
+def _form(pairs: Iterable[Row]) -> QFormLayout:
+    form = QFormLayout()
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    for name, value in pairs:
+        field = QLabel()
+        field.setTextFormat(Qt.TextFormat.PlainText)
+        # Zero-width spaces let long paths and UUIDs break where a word would not.
+        field.setText(value.replace("/", "/\u200b").replace("-", "-\u200b"))
+        field.setWordWrap(True)
+        field.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        field.setAccessibleName(f"{name}: {value}")
+        form.addRow(f"{name}:", field)
+    return form
