@@ -17,10 +17,6 @@ from bench import figures
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass
-from qubes_manager.services.domains.guest_commands import GuestCommands
-from qubes_manager.services.gui.launching import Launching
-from qubes_manager.services.gui.links import GuiLinks
-from qubes_manager.services.making.template_build import TemplateBuild
 from tests.conftest import CACHE
 from tests.desk import Box, Desk
 from tests.integration.conftest import DEBIAN, World, remove_all
@@ -57,20 +53,18 @@ async def measure(daemon: PrivateDaemon, desk: Desk) -> None:
     world = World(daemon.uri)
     world.hosts.follow(daemon.uri)
     await world.until(lambda: world.named("dom0"), "libvirt answers")
-    await TemplateBuild(world.hosts, world.store).build(world.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
+    await world.templates.build(world.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
     for name, label in zip(DOMAINS, ("blue", "red", "green"), strict=True):
         request = CreationRequest(name, label, DomainClass.APP, template="debian", memory=1024)
         await world.creation.create(world.uri, request)
     await asyncio.to_thread(desk.run, "qvm-window-prefs", "global", "startup_timeout", 240)
     await asyncio.to_thread(from_halted, desk)
-    commands = GuestCommands(world.hosts, world.store, world.lifecycle)
-    launching = Launching(world.store, commands, world.lifecycle, GuiLinks(world.store))
     loop = asyncio.get_running_loop()
 
     def click() -> None:
         """What the panel does when an application is chosen."""
         key = world.named(DOMAINS[0]).key
-        asyncio.run_coroutine_threadsafe(launching.application(key, "debian-xterm"), loop)
+        asyncio.run_coroutine_threadsafe(world.launching.application(key, "debian-xterm"), loop)
 
     await asyncio.to_thread(from_running, desk, click)
     await asyncio.to_thread(drawing, desk)

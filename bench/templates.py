@@ -15,7 +15,6 @@ from bench import figures
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey
-from qubes_manager.services.making.template_build import TemplateBuild
 from tests.conftest import CACHE
 from tests.integration.conftest import DEBIAN, World, remove_all
 
@@ -43,9 +42,7 @@ async def measure(daemon: PrivateDaemon) -> None:
     world = World(daemon.uri)
     world.hosts.follow(daemon.uri)
     await world.until(lambda: world.named("dom0"), "libvirt answers")
-    template = await TemplateBuild(world.hosts, world.store).build(
-        world.uri, "debian", DEBIAN, cache=CACHE, memory=1024
-    )
+    template = await world.templates.build(world.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
     root = next(v for v in await world.volumes.list(world.store.domains[template]) if v.role.value == "root")
     say("the template’s root", root.sizes.allocation / 1e9, "GB", f"{root.sizes.capacity / (1 << 30):.0f} GiB inside")
     await measure_making(world, template)

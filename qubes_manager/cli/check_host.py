@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED
-from qubes_manager.services.setup.host_check import HostCheck, Verdict
+from qubes_manager.services.setup.host_check import Verdict
 
 _MARKS = {Verdict.GOOD: "ok", Verdict.POOR: "--", Verdict.BAD: "NO"}
 
@@ -13,7 +13,7 @@ def check_host(options: Namespace) -> int:
     """Print a line for each finding and what to do below it; fails when something that is needed is missing."""
 
     async def job(session: Session) -> int:
-        findings = await HostCheck(session.hosts).run(session.uris[0])
+        findings = await session.services.host_check.run(session.uris[0])
         for finding in findings:
             print(f"{_MARKS[finding.verdict]:3} {finding.title}: {finding.found}")
             if finding.advice:

@@ -11,22 +11,32 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qubes_manager.cli.options import DONE, FAILED, INTERRUPTED, add_domains, new_parser, wanted_uris
-from qubes_manager.core.domain import Domain, DomainClass, DomainKey
+from qubes_manager.core.domain import Domain, DomainClass
 from qubes_manager.core.errors import NotFound, QubesManagerError
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 
 if TYPE_CHECKING:
-    from qubes_manager.services.domains.lifecycle import Lifecycle
+    from qubes_manager.services.volumes.template_roots import Settlement
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The libvirt hosts of one command, read once."""
+    """The services of one command, over libvirt hosts that were read once."""
 
-    hosts: Hosts
-    store: DomainStore
+    services: Services
     uris: Sequence[str]
+
+    @property
+    def hosts(self) -> Hosts:
+        """The connections."""
+        return self.services.hosts
+
+    @property
+    def store(self) -> DomainStore:
+        """The domains, as they were read."""
+        return self.services.store
 
     @property
     def domains(self) -> list[Domain]:
@@ -47,28 +57,10 @@ class Session:
             raise NotFound(f"“{name}” is no {klass}")
         return domain
 
-    def lifecycle(self) -> "Lifecycle":
-        """The power actions; what becomes of templates' runs is said on stderr."""
-        from qubes_manager.services.domains.lifecycle import Lifecycle
-
-        lifecycle = Lifecycle(self.hosts, self.store)
-        lifecycle.roots.on_settled(lambda settlement: print(settlement.sentence, file=sys.stderr))
-        lifecycle.before_shutdown = self._read_applications
-        return lifecycle
-
-    async def _read_applications(self, key: DomainKey) -> None:
-        from qubes_manager.services.applications.app_lists import AppLists
-        from qubes_manager.services.domains.guest_commands import GuestCommands
-
-        await AppLists(self.store, GuestCommands(self.hosts, self.store, self.lifecycle())).refresh(key)
-
     async def recover(self) -> None:
         """Put in order what a program that died had begun."""
-        from qubes_manager.services.domains.recovery import Recovery
-
-        recovery = Recovery(self.hosts, self.store, self.lifecycle().roots)
         for uri in self.uris:
-            await recovery.recover_all(uri)
+            await self.services.recovery.recover_all(uri)
 
     def fresh(self, domain: Domain) -> Domain:
         """Return the newest snapshot of a domain; raises NotFound."""
@@ -125,14 +117,17 @@ async def _run(
     options: argparse.Namespace, job: Job, watch: bool, details: bool, recover: bool, openers: Mapping[str, Any]
 ) -> int:
     uris = wanted_uris(options)
-    store = DomainStore()
-    hosts = Hosts(store, watch=watch)
+    services = Services.connecting(watch=watch, on_settled=_say_settlement)
     # Not closed at the end: the process ends, and libvirt drops what a gone client had.
-    await asyncio.gather(*(hosts.load(uri, details=details, opener=openers.get(uri)) for uri in uris))
-    session = Session(hosts, store, uris)
+    await asyncio.gather(*(services.hosts.load(uri, details=details, opener=openers.get(uri)) for uri in uris))
+    session = Session(services, uris)
     if recover:
         await session.recover()
     return await job(session)
+
+
+def _say_settlement(settlement: "Settlement") -> None:
+    print(settlement.sentence, file=sys.stderr)
 
 
 def complain(error: QubesManagerError, verbose: int = 0) -> None:

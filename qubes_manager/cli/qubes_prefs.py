@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import complain
 from qubes_manager.cli.options import DONE, FAILED, add_property_options, check_property_options, new_parser
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.listing import align
-from qubes_manager.services.files.global_defaults import GLOBAL_PROPERTIES, GlobalDefaults, find_global
+from qubes_manager.services.files.global_defaults import GLOBAL_PROPERTIES, find_global
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(align(("PROPERTY", "DEFAULT", ""), [(p.name, p.default, p.about) for p in GLOBAL_PROPERTIES.values()]))
         return DONE
     check_property_options(parser, options)
-    defaults = GlobalDefaults()
+    defaults = Services.connecting(watch=False).defaults
     try:
         if options.PROPERTY is None:
             rows = [(p.name, defaults.get(p.name)) for p in GLOBAL_PROPERTIES.values()]

@@ -5,15 +5,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from qubes_manager.cli.applications import app_lists
 from qubes_manager.cli.command import Session, chosen, run
 from qubes_manager.cli.options import DONE, FAILED, add_domains, new_parser
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
-from qubes_manager.services.applications.app_lists import AppLists, selected
-from qubes_manager.services.applications.app_menus import AppMenus
+from qubes_manager.services.applications.app_lists import selected
 from qubes_manager.services.applications.menu_keeper import update_menu
-from qubes_manager.services.domains.properties import Properties
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,16 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     async def job(session: Session) -> int:
-        lists = await app_lists(session)
-        codes = [await _act(session, lists, domain, options) for domain in chosen(parser, options, session)]
+        await session.services.lists.load()
+        codes = [await _act(session, domain, options) for domain in chosen(parser, options, session)]
         return max(codes, default=DONE)
 
     return run(options, job)
 
 
-async def _act(session: Session, lists: AppLists, domain: Domain, options: Namespace) -> int:
+async def _act(session: Session, domain: Domain, options: Namespace) -> int:
+    lists, menus = session.services.lists, session.services.menus
     applications = lists.of(domain)
-    menus = AppMenus()
     if options.remove:
         await menus.remove(domain.key.uuid)
     elif options.get_available:
@@ -53,7 +50,7 @@ async def _act(session: Session, lists: AppLists, domain: Domain, options: Names
         if options.set_whitelist or options.set_all:
             menu = None if options.set_all else _read_ids(options.set_whitelist)
             favourites = domain.config.favourites if domain.config else ()
-            await Properties(session.hosts, session.store).set_menu(domain.key, menu, favourites)
+            await session.services.properties.set_menu(domain.key, menu, favourites)
         if not applications:
             print(f"{domain.name}: no applications are known yet; qvm-sync-appmenus asks for them", file=sys.stderr)
             return FAILED

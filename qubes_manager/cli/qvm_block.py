@@ -8,7 +8,7 @@ from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import HOST_NAME, Domain
 from qubes_manager.core.errors import BadInput, NotFound
-from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
+from qubes_manager.services.devices.block_devices import OfferedDevice
 from qubes_manager.services.domains.listing import align
 
 
@@ -44,7 +44,7 @@ async def _list(session: Session, options: Namespace) -> int:
         session.find(name)
     rows = []
     for uri in session.uris:
-        for offered in await BlockDevices(session.hosts, session.store).offered(uri):
+        for offered in await session.services.devices.offered(uri):
             users = {domain.name for domain, _disk in offered.holders}
             if (wanted and not users & wanted) or users & left_out:
                 continue
@@ -91,14 +91,14 @@ async def _attach(session: Session, options: Namespace) -> int:
         persistent=options.persistent,
         **_options(options.option),
     )
-    target = await BlockDevices(session.hosts, session.store).attach(domain.key, request)
+    target = await session.services.devices.attach(domain.key, request)
     print(f"{options.VMNAME} has {source} as {target}")
     return DONE
 
 
 async def _detach(session: Session, options: Namespace) -> int:
     domain = session.find(options.VMNAME)
-    devices = BlockDevices(session.hosts, session.store)
+    devices = session.services.devices
     for target in _targets(domain, options.DEVICE):
         await devices.detach(domain.key, target)
     return DONE

@@ -6,7 +6,6 @@ from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.making.cloning import Cloning
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.klass and domain.klass and options.klass != domain.klass.value:
             raise Refused(f"“{domain.name}” is a {domain.klass}; a clone has the same class")
         with progress_line(quiet=bool(options.quiet)) as progress:
-            cloning = Cloning(session.hosts, session.store, session.lifecycle().roots)
-            await cloning.clone(domain.key, options.NEWVM, pool=pool, progress=progress)
+            await session.services.cloning.clone(domain.key, options.NEWVM, pool=pool, progress=progress)
         return DONE
 
     return run(options, job, recover=True)

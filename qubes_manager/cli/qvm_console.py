@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.gui.link import GuiLink
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         domain = session.find(options.VMNAME)
         if domain.is_host or not domain.state.is_active:
             raise Refused(f"“{domain.name}” is not running: it has no console now")
-        link = GuiLink(domain.key.connection)
+        link = session.services.links.link(domain.key.connection)
         await link.ensure()
         kind = "serial" if options.serial else "screen"
         await link.ask({"do": "console", "uuid": domain.key.uuid, "kind": kind})

@@ -17,7 +17,6 @@ from qubes_manager.core.sizes import parse_size
 from qubes_manager.core.values import parse_bool, parse_number
 from qubes_manager.services.files.checksum_lists import checksum_for
 from qubes_manager.services.files.global_defaults import GlobalDefaults
-from qubes_manager.services.making.creation import Creation
 
 _CLASSES = {
     DomainClass.APP: "takes its system from a template, keeps its own data",
@@ -93,22 +92,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--label is needed")
 
     async def job(session: Session) -> int:
-        request = _request(options)
+        request = _request(options, session.services.defaults)
         if options.encrypt:
             request = replace(request, passphrase=ask_passphrase("Passphrase of the private volume", twice=True))
         with progress_line(quiet=bool(options.quiet)) as progress:
-            await Creation(session.hosts, session.store).create(session.uris[0], request, progress=progress)
+            await session.services.creation.create(session.uris[0], request, progress=progress)
         return DONE
 
     return run(options, job, recover=True)
 
 
-def _request(options: Namespace) -> CreationRequest:
+def _request(options: Namespace, defaults: GlobalDefaults) -> CreationRequest:
     klass = DomainClass.STANDALONE.value if options.standalone else options.klass
     klass = DomainClass.DISPOSABLE.value if options.disp else klass
     if klass not in list(DomainClass):
         raise BadInput("class", klass, f"use one of {', '.join(_CLASSES)}")
-    defaults = GlobalDefaults()
     source = options.root_copy_from or options.root_move_from
     fields: dict[str, Any] = {"netvm": defaults.get("default_netvm"), "pool": defaults.get("default_pool")}
     fields |= _properties(options.property) | _pools(options)

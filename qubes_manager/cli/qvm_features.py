@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.services.domains.listing import align
-from qubes_manager.services.domains.properties import Properties
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 head, *rows = sorted(features.items())
                 print(align(head, rows))
             return DONE
-        await Properties(session.hosts, session.store).set_features(domain.key, features)
+        await session.services.properties.set_features(domain.key, features)
         return DONE
 
     return run(options, job, details=False)

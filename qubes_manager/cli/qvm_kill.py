@@ -10,6 +10,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
 
     async def act(session: Session, domain: Domain) -> None:
-        await session.lifecycle().kill(domain.key)
+        await session.services.lifecycle.kill(domain.key)
 
     return power_command("qvm-kill", "End domains at once; what they had not saved is lost.", argv, act)

@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     async def job(session: Session) -> int:
-        lifecycle = session.lifecycle()
+        lifecycle = session.services.lifecycle
 
         async def act(domain: Domain) -> None:
             await (lifecycle.suspend(domain.key) if options.suspend else lifecycle.pause(domain.key))

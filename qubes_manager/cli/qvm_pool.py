@@ -7,7 +7,7 @@ from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.errors import BadInput, NotFound, Refused
 from qubes_manager.services.domains.listing import align
-from qubes_manager.services.volumes.storage_pools import DRIVERS, StoragePools
+from qubes_manager.services.volumes.storage_pools import DRIVERS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _do(session: Session, options: Namespace) -> int:
-    pools = StoragePools(session.hosts)
+    pools = session.services.pools
     uri = session.uris[0]
     match options.command:
         case None | "list" | "ls" | "l":

@@ -7,7 +7,6 @@ from qubes_manager.cli.options import DONE, add_property_options, check_property
 from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.errors import Refused
 from qubes_manager.services.domains.listing import align
-from qubes_manager.services.domains.properties import Properties
 from qubes_manager.services.domains.property_table import PROPERTIES, find_property
 
 
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.default and prop.default is None:
             raise Refused(f"{prop.name} has no default")
         wanted = prop.default if options.default else options.VALUE
-        await prop.write(Properties(session.hosts, session.store), domain.key, wanted or "")
+        await prop.write(session.services.properties, domain.key, wanted or "")
         return DONE
 
     return run(options, job, details=True)

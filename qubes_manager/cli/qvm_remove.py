@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for domain in domains:
             stay = [d for d in session.store.of_host(domain.key.connection) if d not in domains]
             refuse_removal(domain, stay)
-        removal = Removal(session.hosts, session.store)
+        removal = session.services.removal
         if not options.force and not await _agreed(removal, domains):
             return FAILED
 

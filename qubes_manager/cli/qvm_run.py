@@ -14,9 +14,8 @@ from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.text import strip_escapes
-from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.gui.launching import SESSION_RUNNER
-from qubes_manager.services.gui.link import GuiLink, has_screen
+from qubes_manager.services.gui.link import has_screen
 
 # The eight colours of a terminal that are nearest to the labels.
 _COLOURS = {"red": 31, "orange": 33, "yellow": 33, "green": 32, "gray": 37, "blue": 34, "purple": 35, "black": 30}
@@ -87,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run_in(session: Session, domains: Sequence[Domain], line: str, options: Namespace) -> int:
     """Run the command in one domain after the other; returns the highest exit code."""
-    commands = GuestCommands(session.hosts, session.store, session.lifecycle())
+    commands = session.services.commands
     data = b"" if not options.pass_io or options.localcmd or sys.stdin is None else _standard_input()
     highest = DONE
     for domain in domains:
@@ -118,7 +117,7 @@ async def _for_session(session: Session, domain: Domain, line: str, options: Nam
         raise Refused(f"“{domain.name}” has no session for windows")
     if has_screen():
         # The service shows the windows as soon as the domain runs.
-        await GuiLink(domain.key.connection).ensure()
+        await session.services.links.link(domain.key.connection).ensure()
     return shlex.join([SESSION_RUNNER, line])
 
 

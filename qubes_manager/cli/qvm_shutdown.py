@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--timeout takes a number of seconds above 0")
 
     async def job(session: Session) -> int:
-        lifecycle = session.lifecycle()
+        lifecycle = session.services.lifecycle
         domains = chosen(parser, options, session)
         if options.all_domains:
             domains = [domain for domain in domains if domain.state.is_active]
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     await lifecycle.shutdown(domain.key, options.timeout)
                 except ShutdownTimedOut:
                     await lifecycle.kill(domain.key)
-                await lifecycle.roots.tidy(domain.key)
+                await session.services.roots.tidy(domain.key)
 
         return await for_each(domains, act, options.verbose)
 

@@ -9,9 +9,8 @@ from qubes_manager.cli.passphrase import ask_passphrase
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound, Refused
-from qubes_manager.services.devices.block_devices import BlockDevices
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded
-from qubes_manager.services.gui.link import GuiLink, has_screen
+from qubes_manager.services.gui.link import has_screen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     medium = _medium(options)
 
     async def job(session: Session) -> int:
-        lifecycle = session.lifecycle()
+        lifecycle = session.services.lifecycle
 
         async def act(domain: Domain) -> None:
             if domain.state.is_active:
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 await lifecycle.start(domain.key, ask_passphrase(f"Passphrase of “{domain.name}”"))
             started = session.store.get(domain.key)
             if has_screen() and started and started.config and started.config.gui_port:
-                await GuiLink(domain.key.connection).ensure()
+                await session.services.links.link(domain.key.connection).ensure()
 
         return await for_each(chosen(parser, options, session), act, options.verbose)
 
@@ -65,7 +64,7 @@ def _medium(options: Namespace) -> tuple[str, str] | None:
 
 
 async def _put_in(session: Session, domain: Domain, kind: str, path: str) -> None:
-    devices = BlockDevices(session.hosts, session.store)
+    devices = session.services.devices
     is_device = path.startswith("/dev/")
     if kind == "hd":
         await devices.attach(domain.key, DiskRequest(path, is_device, bus="virtio"))

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from qubes_manager.cli.applications import app_lists
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.domain import DomainClass
-from qubes_manager.services.applications.app_menus import AppMenus
 from qubes_manager.services.applications.menu_keeper import update_menu
 
 
@@ -20,13 +18,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     async def job(session: Session) -> int:
-        lists = await app_lists(session)
+        lists = session.services.lists
+        await lists.load()
         domain = session.find(options.VMNAME)
         if not options.regenerate_only:
             was_running = domain.state.is_active
             found = await lists.refresh(domain.key, autostart=True)
             if not was_running:
-                await session.lifecycle().shutdown(domain.key)
+                await session.services.lifecycle.shutdown(domain.key)
             if not options.quiet:
                 print(f"{domain.name}: {len(found)} application{'' if len(found) == 1 else 's'}")
         users = [
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
         for user in users:
             if not user.is_host:
-                await update_menu(AppMenus(), lists, session.fresh(user))
+                await update_menu(session.services.menus, lists, session.fresh(user))
         return DONE
 
     return run(options, job, watch=True, recover=True)

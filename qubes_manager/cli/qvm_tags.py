@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.core.errors import NotFound
-from qubes_manager.services.domains.properties import Properties
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if missing := set(options.tags) - tags:
                     raise NotFound(f"“{domain.name}” has no tag {', '.join(sorted(missing))}")
                 changed = tags - set(options.tags)
-        await Properties(session.hosts, session.store).set_tags(domain.key, frozenset(changed))
+        await session.services.properties.set_tags(domain.key, frozenset(changed))
         return DONE
 
     return run(options, job, details=False)

@@ -12,14 +12,8 @@ from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.sizes import format_size, parse_size
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
-from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.listing import align
-from qubes_manager.services.domains.removal import Removal
 from qubes_manager.services.files.checksum_lists import checksum_for
-from qubes_manager.services.making.creation import Creation
-from qubes_manager.services.making.promotion import Promotion
-from qubes_manager.services.making.template_build import TemplateBuild, build_log_path
-from qubes_manager.services.volumes.domain_volumes import DomainVolumes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,15 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _list(session: Session, _options: Namespace) -> int:
-    lifecycle = session.lifecycle()
-    commands = GuestCommands(session.hosts, session.store, lifecycle)
-    volumes = DomainVolumes(session.hosts, session.store, lifecycle.roots, commands)
     rows = []
     for template in session.domains:
         if template.klass is not DomainClass.TEMPLATE or template.config is None:
             continue
         users = [d.name for d in session.domains if d.config and d.config.template_uuid == template.key.uuid]
-        root = next((v for v in await volumes.list(template) if v.role.value == "root"), None)
+        root = next((v for v in await session.services.volumes.list(template) if v.role.value == "root"), None)
         size = format_size(root.sizes.allocation) if root and root.sizes else ""
         rows.append((template.name, str(template.config.revision), template.state.value, size, ", ".join(users) or "-"))
     print(align(("NAME", "REVISION", "STATE", "SIZE", "USED BY"), rows))
@@ -81,10 +72,9 @@ async def _build(session: Session, options: Namespace) -> int:
     recipe = TemplateRecipe(options.suite, options.mirror, named, parse_size(options.size))
     if not recipe.has_gui:
         print(f"Debian {options.suite} has no xpra: application windows will not come from it.", file=sys.stderr)
-    print(f"the tools' own words go to {build_log_path()}", file=sys.stderr)
+    print(f"the tools' own words go to {session.services.log_paths.template_build}", file=sys.stderr)
     with progress_line(quiet=bool(options.quiet)) as progress:
-        build = TemplateBuild(session.hosts, session.store)
-        await build.build(session.uris[0], options.NAME, recipe, progress=progress)
+        await session.services.templates.build(session.uris[0], options.NAME, recipe, progress=progress)
     return DONE
 
 
@@ -103,17 +93,17 @@ async def _import(session: Session, options: Namespace) -> int:
         uefi=options.uefi,
     )
     with progress_line(quiet=bool(options.quiet)) as progress:
-        await Creation(session.hosts, session.store).create(session.uris[0], request, progress=progress)
+        await session.services.creation.create(session.uris[0], request, progress=progress)
     return DONE
 
 
 async def _turn(session: Session, options: Namespace) -> int:
-    await Promotion(session.hosts, session.store).to_template(session.find(options.NAME).key)
+    await session.services.promotion.to_template(session.find(options.NAME).key)
     return DONE
 
 
 async def _remove(session: Session, options: Namespace) -> int:
-    removal = Removal(session.hosts, session.store)
+    removal = session.services.removal
     template = session.find_class(options.NAME, DomainClass.TEMPLATE)
     if not options.force:
         loss = await removal.describe_loss(template)

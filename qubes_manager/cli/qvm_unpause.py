@@ -13,6 +13,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def act(session: Session, domain: Domain) -> None:
         if domain.state not in (DomainState.PAUSED, DomainState.SUSPENDED):
             raise Refused(f"“{domain.name}” is not paused")
-        await session.lifecycle().start(domain.key)
+        await session.services.lifecycle.start(domain.key)
 
     return power_command("qvm-unpause", "Let paused domains go on.", argv, act)

@@ -13,9 +13,8 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.sizes import parse_size
 from qubes_manager.core.values import parse_number
-from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.listing import align
-from qubes_manager.services.volumes.domain_volumes import DomainVolumes, VolumeInfo
+from qubes_manager.services.volumes.domain_volumes import VolumeInfo
 
 Work = Callable[[Session, Namespace], Awaitable[int]]
 
@@ -67,12 +66,6 @@ def _add_on_volume(commands: Any, work: Work, name: str, *aliases: str, about: s
     return command
 
 
-def _volumes(session: Session) -> DomainVolumes:
-    lifecycle = session.lifecycle()
-    commands = GuestCommands(session.hosts, session.store, lifecycle)
-    return DomainVolumes(session.hosts, session.store, lifecycle.roots, commands)
-
-
 def _named(session: Session, options: Namespace) -> tuple[Domain, str]:
     name, colon, volume = options.VOLUME.partition(":")
     if not colon:
@@ -86,7 +79,7 @@ async def _list(session: Session, options: Namespace) -> int:
     for domain in domains:
         if domain.is_host or domain.name in options.exclude:
             continue
-        for info in await _volumes(session).list(domain):
+        for info in await session.services.volumes.list(domain):
             if options.pool in (None, info.record.pool):
                 rows.append(_row(info, full=options.full))
     heads = ("POOL:VOLUME", "VMNAME", "VOLUME_NAME", "REVERT_POSSIBLE")
@@ -109,9 +102,9 @@ def _row(info: VolumeInfo, *, full: bool) -> tuple[str, ...]:
 
 async def _info(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
-    info = next((i for i in await _volumes(session).list(domain) if i.role.value == volume), None)
+    info = next((i for i in await session.services.volumes.list(domain) if i.role.value == volume), None)
     if info is None:
-        _volumes(session).own(domain, volume)
+        session.services.volumes.own(domain, volume)
         return FAILED
     pairs = _properties(domain, info)
     if options.property:
@@ -147,25 +140,25 @@ def _properties(domain: Domain, info: VolumeInfo) -> dict[str, str]:
 
 async def _config(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
-    _volumes(session).own(domain, volume)
+    session.services.volumes.own(domain, volume)
     if options.property != "revisions_to_keep" or volume != "root":
         raise BadInput("property", options.property, "only revisions_to_keep of a template's root can be set")
-    await _volumes(session).keep(domain.key, parse_number(options.value, "revisions_to_keep", 1, 100))
+    await session.services.volumes.keep(domain.key, parse_number(options.value, "revisions_to_keep", 1, 100))
     return DONE
 
 
 async def _resize(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
-    await _volumes(session).resize(domain.key, volume, parse_size(options.size))
+    await session.services.volumes.resize(domain.key, volume, parse_size(options.size))
     return DONE
 
 
 async def _revert(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
-    record = _volumes(session).own(domain, volume)
+    record = session.services.volumes.own(domain, volume)
     if not record.revision:
         raise Refused(f"{options.VOLUME} has no revisions; a template's root has")
-    revision = await session.lifecycle().roots.revert(domain.key, options.REVISION)
+    revision = await session.services.roots.revert(domain.key, options.REVISION)
     print(f"revision {revision} of {options.VOLUME} is current now", file=sys.stderr)
     return DONE
 
@@ -173,36 +166,36 @@ async def _revert(session: Session, options: Namespace) -> int:
 async def _import(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
     with progress_line(quiet=bool(options.quiet)) as progress:
-        await _volumes(session).import_image(domain.key, volume, Path(options.PATH), progress=progress)
+        await session.services.volumes.import_image(domain.key, volume, Path(options.PATH), progress=progress)
     if options.size:
-        await _volumes(session).resize(domain.key, volume, parse_size(options.size))
+        await session.services.volumes.resize(domain.key, volume, parse_size(options.size))
     return DONE
 
 
 async def _export(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
     with progress_line(quiet=bool(options.quiet)) as progress:
-        digest = await _volumes(session).export(domain.key, volume, Path(options.PATH), progress=progress)
+        digest = await session.services.volumes.export(domain.key, volume, Path(options.PATH), progress=progress)
     print(f"{digest}  {options.PATH}")
     return DONE
 
 
 async def _verify(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
-    record = _volumes(session).own(domain, volume)
+    record = session.services.volumes.own(domain, volume)
     with progress_line(quiet=bool(options.quiet)) as progress:
-        digest = await _volumes(session).verify(domain, record, progress=progress)
+        digest = await session.services.volumes.verify(domain, record, progress=progress)
     print(f"{options.VOLUME} is unchanged: {digest}")
     return DONE
 
 
 async def _clear(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
-    _volumes(session).own(domain, volume)
+    session.services.volumes.own(domain, volume)
     if not options.force:
         print(f"All data in {options.VOLUME} are lost. Clear it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("nothing was changed", file=sys.stderr)
             return FAILED
-    await _volumes(session).clear(domain.key, volume)
+    await session.services.volumes.clear(domain.key, volume)
     return DONE

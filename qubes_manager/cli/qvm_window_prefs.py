@@ -9,7 +9,6 @@ from qubes_manager.cli.options import DONE, add_property_options, check_property
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.gui_options import GUI_OPTIONS, Value
 from qubes_manager.core.values import parse_bool, parse_number
-from qubes_manager.services.gui.links import GuiLinks
 from qubes_manager.services.gui.settings import GuiSettings
 
 
@@ -27,10 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     async def job(session: Session) -> int:
         name = "" if options.VMNAME == "global" else session.find(options.VMNAME).name
-        links = GuiLinks(session.store)
         for uri in session.uris:
-            links.link(uri)
-        settings = GuiSettings(links)
+            session.services.links.link(uri)
+        settings = session.services.gui_settings
         if options.VALUE is not None or options.default:
             value = None if options.default else _parse(options.PROPERTY, options.VALUE)
             await settings.put({options.PROPERTY: value}, name)

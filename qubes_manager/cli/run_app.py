@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from qubes_manager.cli.applications import launching
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.core.errors import QubesManagerError
@@ -26,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             teller = asyncio.get_running_loop().create_task(_tell(notice, steps))
             try:
                 startup_id = os.environ.get("DESKTOP_STARTUP_ID", "")
-                await launching(session).application(
+                await session.services.launching.application(
                     domain.key, options.APPLICATION, step=steps.put_nowait, startup_id=startup_id
                 )
             finally:

@@ -11,8 +11,7 @@ from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.creation_request import DEFAULT_MEMORY
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
-from qubes_manager.services.setup.demo import Demo
-from qubes_manager.services.setup.first_setup import FirstSetup, SetupPlan
+from qubes_manager.services.setup.first_setup import SetupPlan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,12 +40,12 @@ async def _set_up(session: Session, options: Namespace) -> int:
     if options.template:
         plan = replace(plan, recipe=None, template=options.template)
     with progress_line(quiet=bool(options.quiet)) as progress:
-        result = await FirstSetup(session.hosts, session.store).run(session.uris[0], plan, progress=progress)
+        result = await session.services.setup.run(session.uris[0], plan, progress=progress)
     names = [session.store.domains[key].name for key in result.made]
     print(f"template {result.template}; made {', '.join(names)}" if names else "all domains are there already")
     if not options.start:
         return DONE
-    lifecycle = session.lifecycle()
+    lifecycle = session.services.lifecycle
 
     async def start(domain: Domain) -> None:
         await lifecycle.start(domain.key)
@@ -56,7 +55,7 @@ async def _set_up(session: Session, options: Namespace) -> int:
 
 async def _demo(session: Session, options: Namespace) -> int:
     uri = session.uris[0]
-    demo = Demo(session.hosts, session.store)
+    demo = session.services.demo
     if options.demo:
         made = await demo.create(uri, lambda step: print(step, file=sys.stderr))
         names = [session.store.domains[key].name for key in made]

@@ -19,17 +19,14 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QSystemTrayIcon
 
 from qubes_manager import __version__
-from qubes_manager.services.applications.menu_keeper import MenuKeeper
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.caretaker import Caretaker
-from qubes_manager.services.files.logs import own_log_path
-from qubes_manager.services.files.settings_file import SettingsFile
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.services.volumes.template_roots import Outcome, Settlement
 from qubes_manager.ui.applications.applications_dock import Tray
 from qubes_manager.ui.feedback.message_bar import Level
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.picture import take_picture
-from qubes_manager.ui.services import Services, make_services
 from qubes_manager.ui.single_instance import SingleInstance, raise_running
 
 log = logging.getLogger("qubes_manager")
@@ -47,7 +44,8 @@ def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, 
     *openers* are connections on their way, by URI (services.opening).
     """
     started = time.monotonic() - _age()
-    _start_logging(options.log_level)
+    services = Services.connecting(watch=True)
+    _start_logging(options.log_level, services.log_paths.manager)
     application = QApplication(sys.argv[:1])
     application.setApplicationName("Qubes Manager")
     application.setDesktopFileName("qubes-manager")
@@ -58,19 +56,19 @@ def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, 
     loop = qasync.QEventLoop(application)
     asyncio.set_event_loop(loop)
     with loop:
-        return int(loop.run_until_complete(_main(application, options, uris, openers, started)))
+        return int(loop.run_until_complete(_main(application, options, services, uris, openers, started)))
 
 
 async def _main(
     application: QApplication,
     options: argparse.Namespace,
+    services: Services,
     uris: Sequence[str],
     openers: Mapping[str, Any],
     started: float,
 ) -> int:
-    file = SettingsFile()
+    file = services.settings_file
     settings, trouble = await asyncio.to_thread(file.load)
-    services = make_services()
     window = MainWindow(services, settings)
     window.offer_setup = options.picture is None
     instance = SingleInstance(window.raise_window)
@@ -86,7 +84,7 @@ async def _main(
     window.tasks.spawn(services.poller.run())
     window.tasks.spawn(_caretaker(window, services).run())
     window.tasks.spawn(services.links.run())
-    window.tasks.spawn(MenuKeeper(services.store, services.lists).run())
+    window.tasks.spawn(services.menu_keeper.run())
     window.tasks.spawn(services.lists.load())
     window.tasks.spawn(window.window_commands.apply_gui_options())
     tray = Tray(window, window.applications.model, window.commands.apps, [window.window_actions["quit"]])
@@ -117,10 +115,10 @@ def _caretaker(window: MainWindow, services: Services) -> Caretaker:
         level = Level.INFO if settlement.outcome is Outcome.COMMITTED else Level.WARNING
         window.messages.show_message(level, settlement.sentence)
 
-    services.lifecycle.roots.on_settled(tell)
+    services.roots.on_settled(tell)
     return Caretaker(
         services.store,
-        services.lifecycle.roots,
+        services.roots,
         services.recovery,
         lambda name: window.messages.show_message(
             Level.WARNING, f"A change of “{name}” that had been interrupted was cleaned up."
@@ -135,13 +133,12 @@ def _age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks
 
 
-def _start_logging(level: str) -> None:
+def _start_logging(level: str, path: Path) -> None:
     """Log to stderr as asked, and to our own file, which the log viewer shows."""
     stderr = logging.StreamHandler()
     stderr.setLevel(level.upper())
     stderr.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [stderr]
-    path = own_log_path()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")

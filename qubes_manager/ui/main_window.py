@@ -25,6 +25,7 @@ from qubes_manager.core.settings import APPEARANCES, Settings
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
 from qubes_manager.models.domain_table import DomainTableModel
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.crossing.clipboard import ClipboardContent
 from qubes_manager.services.hosts.store import Batch, HostPhase, HostStatus
 from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, label_menu
@@ -38,7 +39,6 @@ from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
 from qubes_manager.ui.look.icons import decoration, icon, program_icon
 from qubes_manager.ui.look.theme import set_appearance
-from qubes_manager.ui.services import Services
 from qubes_manager.ui.table.details_pane import DetailsPane
 from qubes_manager.ui.table.domain_view import DomainView
 

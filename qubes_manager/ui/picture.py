@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.listing import table
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.services.hosts.usage_poller import INTERVAL
 from qubes_manager.ui.main_window import MainWindow
-from qubes_manager.ui.services import Services
 
 _CONNECT_SECONDS = 30
 _AGENT_SECONDS = 45

@@ -14,19 +14,10 @@ from qubes_manager.backend.guests.tiny_guest import TinyGuest
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.template_recipe import TemplateRecipe
-from qubes_manager.services.devices.block_devices import BlockDevices
-from qubes_manager.services.domains.guest_commands import GuestCommands
-from qubes_manager.services.domains.lifecycle import Lifecycle
-from qubes_manager.services.domains.properties import Properties
-from qubes_manager.services.domains.recovery import Recovery
-from qubes_manager.services.domains.removal import Removal, in_removal_order
+from qubes_manager.services.assembly import Services
+from qubes_manager.services.domains.removal import in_removal_order
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.making.cloning import Cloning
-from qubes_manager.services.making.creation import Creation
-from qubes_manager.services.making.template_build import TemplateBuild
-from qubes_manager.services.setup.demo import Demo
-from qubes_manager.services.volumes.domain_volumes import DomainVolumes
 from tests.conftest import CACHE
 
 COMMANDS = Path(sys.executable).parent
@@ -34,24 +25,13 @@ COMMANDS = Path(sys.executable).parent
 DEBIAN = TemplateRecipe("bookworm", size=4 << 30)
 
 
-class World:
+class World(Services):
     """The services over a private libvirtd, hearing its events."""
 
     def __init__(self, uri: str, *, watch: bool = True) -> None:
+        store = DomainStore()
+        super().__init__(Hosts(store, watch=watch), store)
         self.uri = uri
-        self.store = DomainStore()
-        self.hosts = Hosts(self.store, watch=watch)
-        self.lifecycle = Lifecycle(self.hosts, self.store)
-        self.properties = Properties(self.hosts, self.store)
-        self.creation = Creation(self.hosts, self.store)
-        self.devices = BlockDevices(self.hosts, self.store)
-        self.commands = GuestCommands(self.hosts, self.store, self.lifecycle)
-        self.removal = Removal(self.hosts, self.store)
-        self.demo = Demo(self.hosts, self.store)
-        self.roots = self.lifecycle.roots
-        self.cloning = Cloning(self.hosts, self.store, self.roots)
-        self.volumes = DomainVolumes(self.hosts, self.store, self.roots, self.commands)
-        self.recovery = Recovery(self.hosts, self.store, self.roots)
 
     def named(self, name: str) -> Domain | None:
         return next((d for d in self.store.domains.values() if d.name == name), None)
@@ -122,8 +102,7 @@ def debian(daemon: PrivateDaemon) -> Iterator[DomainKey]:
     async def make() -> DomainKey:
         world = World(daemon.uri)
         await world.hosts.load(daemon.uri)
-        build = TemplateBuild(world.hosts, world.store)
-        key = await build.build(daemon.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
+        key = await world.templates.build(daemon.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
         await world.hosts.close()
         return key
 

@@ -10,7 +10,6 @@ from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.services.making.making import never, no_progress
-from qubes_manager.services.making.template_build import TemplateBuild
 from tests.integration.conftest import World
 
 # A mount of its disk, which the tiny guest does not do by itself; its drivers come behind its agent.
@@ -36,8 +35,7 @@ async def make_tiny_template(world: World, guest: TinyGuest, folder: Path, name:
     run_tool_now(["qemu-img", "convert", "-O", "qcow2", image, root])
     await volume_store.ensure_pool(world.hosts.connection(world.uri))
     built = BuiltTemplate(root, guest.kernel, guest.initrd)
-    build = TemplateBuild(world.hosts, world.store)
-    return await build.make(world.uri, name, TemplateRecipe("trixie"), built, 256, 1, no_progress, never)
+    return await world.templates.make(world.uri, name, TemplateRecipe("trixie"), built, 256, 1, no_progress, never)
 
 
 async def say(world: World, key: DomainKey, command: str) -> str:

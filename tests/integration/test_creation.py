@@ -12,8 +12,6 @@ from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.errors import BadInput, Cancelled, HostCallFailed, NotFound, Refused
-from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.making.creation import Creation
 from tests.integration.conftest import World
 
 pytestmark = pytest.mark.guest
@@ -119,9 +117,7 @@ async def test_a_copy_that_is_cancelled_leaves_nothing(world: World, image: Path
 
 async def test_a_name_that_somebody_takes_meanwhile_leaves_no_volume(world: World, image: Path) -> None:
     # A world that hears no events still believes that the name is free; libvirt rejects the definition.
-    late = World(world.uri)
-    late.hosts = Hosts(late.store, watch=False)
-    late.creation = Creation(late.hosts, late.store)
+    late = World(world.uri, watch=False)
     await late.hosts.load(world.uri)
     raw = libvirt.open(world.uri)
     xml = "<domain type='qemu'><name>made</name><memory>65536</memory><os><type>hvm</type></os></domain>"

@@ -12,7 +12,6 @@ from qubes_manager.core.domain import Activity, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, GuestError, Refused
 from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
 from qubes_manager.services.hosts.store import HostPhase
-from qubes_manager.services.hosts.usage_poller import UsagePoller
 from tests.integration.conftest import Guest, World
 
 pytestmark = pytest.mark.guest
@@ -104,7 +103,7 @@ async def test_a_shutdown_and_a_restart_do_what_they_say(world: World, fresh: Do
 
 async def test_the_agent_and_the_figures_of_a_guest_arrive(world: World, guest: Guest) -> None:
     shared = await world.appears(guest.name)
-    poller = UsagePoller(world.hosts, world.store)
+    poller = world.poller
     poller.show([shared.key])
     await poller.poll()
     await asyncio.sleep(0.5)
@@ -127,10 +126,8 @@ async def test_a_transient_domain_vanishes_when_it_stops(world: World, daemon: P
 
 
 async def test_the_serial_console_is_logged(world: World, guest: Guest) -> None:
-    from qubes_manager.services.files.logs import Logs
-
     shared = await world.appears(guest.name)
-    logs = Logs()
+    logs = world.logs
     sources = {source.title: source for source in await logs.sources(shared, world.uri)}
     piece = await logs.read(sources["Console of shared"])
     assert b"tiny guest is up" in piece.data

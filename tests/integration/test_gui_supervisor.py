@@ -55,7 +55,7 @@ async def test_a_guest_that_offers_no_windows_is_said_to_be_silent(
 ) -> None:
     monkeypatch.setenv("DISPLAY", screen.environment["DISPLAY"])
     heard = Heard()
-    supervisor = GuiSupervisor(world.hosts, world.store, GuiOptions({"startup_timeout": 5}))
+    supervisor = GuiSupervisor(world.hosts, world.store, GuiOptions({"startup_timeout": 5}), world.log_paths)
     supervisor.on_change(heard)
     assert supervisor.is_idle
     await world.lifecycle.start(ported)
@@ -74,7 +74,7 @@ async def test_what_is_missing_on_the_host_is_named(
     world: World, ported: DomainKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = Heard()
-    supervisor = GuiSupervisor(world.hosts, world.store, GuiOptions())
+    supervisor = GuiSupervisor(world.hosts, world.store, GuiOptions(), world.log_paths)
     supervisor.on_change(heard)
     monkeypatch.delenv("DISPLAY", raising=False)
     await world.lifecycle.start(ported)

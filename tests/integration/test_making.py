@@ -21,8 +21,6 @@ from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Cancelled, Refused
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import Role
-from qubes_manager.services.making.promotion import Promotion
-from qubes_manager.services.making.template_build import TemplateBuild
 from tests.integration.conftest import COMMANDS, World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files
 from tests.integration.test_templates import KEPT, app
@@ -131,7 +129,7 @@ async def test_foreign_formats_are_converted(
 async def test_an_installed_system_becomes_a_template(world: World, made: DomainKey, shared_folder: Path) -> None:
     request = CreationRequest("old", "red", image=bootable(shared_folder), memory=64, netvm="", graphics=False)
     key = await world.creation.create(world.uri, request)
-    await Promotion(world.hosts, world.store).to_template(key)
+    await world.promotion.to_template(key)
     domain = world.store.domains[key]
     assert (domain.klass, domain.config.revision) == (DomainClass.TEMPLATE, 1)
     booted = await world.creation.create(world.uri, app("booted", "old"))
@@ -269,7 +267,7 @@ async def test_a_build_that_is_cancelled_leaves_nothing(
     monkeypatch.setenv("QUBES_MANAGER_SCRATCH", str(scratch))
     before = await pool_files(world)
     steps: list[str] = []
-    build = TemplateBuild(world.hosts, world.store)
+    build = world.templates
     with pytest.raises(Cancelled):
         await build.build(
             world.uri,

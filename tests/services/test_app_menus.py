@@ -11,15 +11,11 @@ from PIL import Image
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.labels import LABELS
-from qubes_manager.services.applications.app_lists import AppLists, list_path, selected
+from qubes_manager.services.applications.app_lists import list_path, selected
 from qubes_manager.services.applications.app_menus import AppMenus
-from qubes_manager.services.applications.domain_files import forget_domain
-from qubes_manager.services.applications.menu_keeper import MenuKeeper, update_menu
-from qubes_manager.services.domains.guest_commands import GuestCommands
-from qubes_manager.services.domains.lifecycle import Lifecycle
-from qubes_manager.services.files.gui_options_file import GuiOptionsFile
-from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.applications.menu_keeper import update_menu
+from qubes_manager.services.assembly import Services
+from qubes_manager.services.files.user_folders import UserFolders
 
 UUID, TEMPLATE = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 RED_PIXELS = bytes((255, 0, 0, 255)) * 48 * 48
@@ -42,7 +38,7 @@ def files(tmp_path: Path) -> list[str]:
 
 
 async def test_a_domain_comes_to_the_menu_changes_and_goes(tmp_path: Path, data: Path) -> None:
-    menus = AppMenus()
+    menus = AppMenus(UserFolders.of_environment())
     assert await menus.update(domain(), APPS) == 7
     entry = data / f"applications/qubes-manager-{UUID}-firefox.desktop"
     assert "Name=work: Firefox" in entry.read_text()
@@ -61,7 +57,7 @@ async def test_a_domain_comes_to_the_menu_changes_and_goes(tmp_path: Path, data:
 
 @pytest.mark.parametrize("name", ["work", "a b", 'x"; rm -rf ~ #', "50%U", "`id`$(id)", "new\nExec=evil", "ünï"])
 async def test_no_name_of_a_domain_gets_out_of_its_place(data: Path, name: str) -> None:
-    await AppMenus().update(domain(name), APPS)
+    await AppMenus(UserFolders.of_environment()).update(domain(name), APPS)
     for path in (data / "applications").iterdir():
         checked = subprocess.run(["desktop-file-validate", path], capture_output=True, text=True, check=False)
         assert "error" not in checked.stdout
@@ -69,31 +65,26 @@ async def test_no_name_of_a_domain_gets_out_of_its_place(data: Path, name: str) 
 
 
 async def test_domains_that_are_gone_leave_nothing(tmp_path: Path) -> None:
-    menus = AppMenus()
+    menus = AppMenus(UserFolders.of_environment())
     await menus.update(domain(), APPS)
     assert await menus.remove(TEMPLATE) == 0
-    GuiOptionsFile().put({"allow_fullscreen": True}, "work")
-    list_path(UUID).parent.mkdir(parents=True, exist_ok=True)
-    list_path(UUID).write_text("{}")
-    await forget_domain(domain())
+    services = Services.connecting(watch=False)
+    services.gui_options.put({"allow_fullscreen": True}, "work")
+    keep(UUID, "{}")
+    await services.domain_files.forget(domain())
     assert files(tmp_path) == []
     # A later domain of that name does not inherit what was allowed to this one.
-    assert GuiOptionsFile().load()[0].domains == {}
-
-
-def lists_of(store: DomainStore) -> AppLists:
-    hosts = Hosts(store, watch=False)
-    return AppLists(store, GuestCommands(hosts, store, Lifecycle(hosts, store)))
+    assert services.gui_options.load()[0].domains == {}
 
 
 def keep(uuid: str, text: str) -> None:
-    list_path(uuid).parent.mkdir(parents=True, exist_ok=True)
-    list_path(uuid).write_text(text)
+    path = list_path(UserFolders.of_environment().applications, uuid)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 async def test_a_domain_shows_its_template_s_list_and_never_gives_its_own_to_others() -> None:
-    store = DomainStore()
-    lists = lists_of(store)
+    lists = Services.connecting(watch=False).lists
     other = replace(domain("other"), key=DomainKey("qemu:///session", TEMPLATE.replace("2", "3")))
     keep(UUID, '{"apps": [{"id": "own", "name": "Own"}]}')
     keep("broken", "nonsense")
@@ -109,10 +100,10 @@ async def test_a_domain_shows_its_template_s_list_and_never_gives_its_own_to_oth
 
 
 async def test_the_menu_follows_the_store(data: Path) -> None:
-    store = DomainStore()
-    lists = lists_of(store)
+    services = Services.connecting(watch=False)
+    store, lists = services.store, services.lists
     keep(TEMPLATE, '{"apps": [{"id": "shared", "name": "Shared"}]}')
-    keeper = asyncio.create_task(MenuKeeper(store, lists).run())
+    keeper = asyncio.create_task(services.menu_keeper.run())
     template = replace(domain("debian", klass=DomainClass.TEMPLATE), key=DomainKey("qemu:///session", TEMPLATE))
     store.put([domain(), template])
     await lists.load()
@@ -132,5 +123,5 @@ async def test_the_menu_follows_the_store(data: Path) -> None:
     # Templates are not for work: they come to the menu only when someone says so.
     assert list((data / "applications").iterdir()) == []
     chosen = replace(domain("debian", klass=DomainClass.TEMPLATE, menu=("shared",)), key=template.key)
-    assert await update_menu(AppMenus(), lists, chosen) > 0
+    assert await update_menu(AppMenus(UserFolders.of_environment()), lists, chosen) > 0
     assert [path.name for path in (data / "applications").iterdir()] == [f"qubes-manager-{TEMPLATE}-shared.desktop"]

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.gui.link import GuiLink
 from qubes_manager.services.gui.service import GuiService, socket_path
 
@@ -18,6 +19,10 @@ def own_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", f":{os.getpid()}")
 
 
+def service(grace: float) -> GuiService:
+    return Services.connecting(watch=True).gui_service(URI, grace)
+
+
 async def until_it_listens() -> None:
     async with asyncio.timeout(10):
         while not socket_path(URI).exists():
@@ -25,9 +30,9 @@ async def until_it_listens() -> None:
 
 
 async def test_one_serves_says_what_it_could_not_do_and_ends_by_itself() -> None:
-    serving = asyncio.create_task(GuiService(URI, grace=0.5).run())
+    serving = asyncio.create_task(service(0.5).run())
     await until_it_listens()
-    assert await GuiService(URI).run() is False
+    assert await service(20).run() is False
     link = GuiLink(URI)
     await link.ask({"do": "reload"})
     for wrong in ({"do": "console", "uuid": "x", "kind": "nonsense"}, {"nothing": "to do"}):
@@ -41,7 +46,7 @@ async def test_one_serves_says_what_it_could_not_do_and_ends_by_itself() -> None
 
 
 async def test_who_follows_keeps_it_and_hears_what_went_wrong() -> None:
-    serving = asyncio.create_task(GuiService(URI, grace=0.3).run())
+    serving = asyncio.create_task(service(0.3).run())
     await until_it_listens()
     link, notices = GuiLink(URI), []
     link.on_notice(notices.append)

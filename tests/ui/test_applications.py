@@ -13,11 +13,8 @@ from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainK
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.labels import LABELS
 from qubes_manager.models.applications_model import ApplicationsModel
-from qubes_manager.services.applications.app_lists import AppLists
-from qubes_manager.services.domains.guest_commands import GuestCommands
-from qubes_manager.services.domains.lifecycle import Lifecycle
-from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.hosts.store import Batch, DomainStore
+from qubes_manager.services.assembly import Services
+from qubes_manager.services.hosts.store import Batch
 from qubes_manager.ui.applications.applications_panel import ApplicationsPanel
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
 from qubes_manager.ui.dialogs.gui_options_dialog import GuiOptionsDialog
@@ -42,9 +39,8 @@ class Panel:
 
     def __init__(self, loop: qasync.QEventLoop) -> None:
         self.loop = loop
-        self.store = DomainStore()
-        hosts = Hosts(self.store, watch=False)
-        self.lists = AppLists(self.store, GuestCommands(hosts, self.store, Lifecycle(hosts, self.store)))
+        services = Services.connecting(watch=False)
+        self.store, self.lists = services.store, services.lists
         self.model = ApplicationsModel(self.store, self.lists, application_icon)
         self.tester = QAbstractItemModelTester(self.model, QAbstractItemModelTester.FailureReportingMode.Fatal)
         self.widget = ApplicationsPanel(self.model, lambda _domain: [])

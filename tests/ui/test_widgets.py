@@ -13,6 +13,7 @@ from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.files.logs import Logs, LogSource
 from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet
 from qubes_manager.ui.dialogs.log_viewer import LogViewer, as_lines
@@ -120,7 +121,7 @@ def test_a_log_of_100_mb_opens_at_its_end_and_older_text_comes_on_demand(qtbot, 
         tasks = []
         viewer = LogViewer(
             None,
-            Logs(),
+            Logs(LogPaths(big_log.parent)),
             InterDomainClipboard(),
             lambda w: tasks.append(loop.create_task(w)) or tasks[-1],
             None,

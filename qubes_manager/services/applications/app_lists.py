@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from qubes_manager.backend.user.small_files import data_folder, write_whole
+from qubes_manager.backend.user.small_files import write_whole
 from qubes_manager.core.applications import MAX_LIST, Application, dump_applications, parse_applications
 from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import GuestError, QubesManagerError
@@ -22,15 +22,16 @@ def selected(domain: Domain, applications: Iterable[Application]) -> list[Applic
 
 
 class AppLists:
-    """Keeps the lists, in files of the user's, and reads them anew from running guests.
+    """Keeps the lists, in files in *folder*, and reads them anew from running guests.
 
     A domain shows its template's list. It is never read from a domain for others: what one domain says of its
     applications must not stand in the menu of another. A domain whose template was not asked yet shows its own.
     """
 
-    def __init__(self, store: DomainStore, commands: GuestCommands) -> None:
+    def __init__(self, store: DomainStore, commands: GuestCommands, folder: Path) -> None:
         self._store = store
         self._commands = commands
+        self._folder = folder
         self._lists: dict[str, tuple[Application, ...]] = {}
         self._listeners: list[Callable[[], object]] = []
 
@@ -40,7 +41,7 @@ class AppLists:
 
     async def load(self) -> None:
         """Read what is kept; files that make no sense are passed over."""
-        self._lists = dict(await asyncio.to_thread(_load_now))
+        self._lists = dict(await asyncio.to_thread(_load_now, self._folder))
         self._announce()
 
     def of(self, domain: Domain) -> tuple[Application, ...]:
@@ -79,7 +80,7 @@ class AppLists:
 
     async def _keep(self, uuid: str, applications: tuple[Application, ...]) -> None:
         try:
-            await asyncio.to_thread(write_whole, list_path(uuid), dump_applications(applications))
+            await asyncio.to_thread(write_whole, list_path(self._folder, uuid), dump_applications(applications))
         except OSError as error:
             raise QubesManagerError(f"the list of applications cannot be kept: {error.strerror}") from error
         self._lists[uuid] = applications
@@ -90,14 +91,14 @@ class AppLists:
             listener()
 
 
-def list_path(uuid: str) -> Path:
+def list_path(folder: Path, uuid: str) -> Path:
     """Where the list of a domain is kept."""
-    return data_folder() / "qubes-manager/applications" / f"{uuid}.json"
+    return folder / f"{uuid}.json"
 
 
-def _load_now() -> Mapping[str, tuple[Application, ...]]:
+def _load_now(folder: Path) -> Mapping[str, tuple[Application, ...]]:
     lists = {}
-    for path in sorted(list_path("").parent.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         try:
             lists[path.stem] = parse_applications(path.read_bytes())
         except (OSError, GuestError):

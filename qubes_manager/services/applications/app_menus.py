@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import sys
@@ -12,20 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from qubes_manager.backend.user.app_icons import app_icon
-from qubes_manager.backend.user.small_files import data_folder, write_whole
+from qubes_manager.backend.user.small_files import write_whole
 from qubes_manager.core.applications import Application
 from qubes_manager.core.desktop_entry import desktop_entry, exec_line, submenu
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.text import one_line
+from qubes_manager.services.files.user_folders import UserFolders
 
 _PREFIX = "qubes-manager-"
 _OURS = re.compile(_PREFIX + r"([0-9a-f-]{36})\b")
-
-
-def _config_folder() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
 def launcher() -> str:
@@ -44,11 +40,11 @@ def _digest(domain: Domain, applications: Sequence[Application]) -> bytes:
 class AppMenus:
     """Writes and removes the files of the desktop's menu; each belongs to one domain, by its UUID."""
 
-    def __init__(self) -> None:
-        self._applications = data_folder() / "applications"
-        self._directories = data_folder() / "desktop-directories"
-        self._menus = _config_folder() / "menus/applications-merged"
-        self._icons = data_folder() / "qubes-manager/icons"
+    def __init__(self, folders: UserFolders) -> None:
+        self._applications = folders.data / "applications"
+        self._directories = folders.data / "desktop-directories"
+        self._menus = folders.config / "menus/applications-merged"
+        self._icons = folders.icons
         self._shown: set[str] | None = None
 
     async def update(self, domain: Domain, applications: Sequence[Application]) -> int:

@@ -2,26 +2,35 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.applications.app_lists import list_path
 from qubes_manager.services.applications.app_menus import AppMenus
 from qubes_manager.services.files.gui_options_file import GuiOptionsFile
-from qubes_manager.services.files.logs import gui_log_path
+from qubes_manager.services.files.log_paths import LogPaths
 
 
-async def forget_domain(domain: Domain) -> None:
-    """Take away the options of its windows, its menu, its list of applications and its windows' log."""
-    with contextlib.suppress(QubesManagerError):
-        await AppMenus().remove(domain.key.uuid)
-    await asyncio.to_thread(_forget_now, domain)
+class DomainFiles:
+    """Domains' menus, lists of applications (in the folder *lists*), options and logs of windows."""
 
+    def __init__(self, menus: AppMenus, lists: Path, options: GuiOptionsFile, logs: LogPaths) -> None:
+        self._menus = menus
+        self._lists = lists
+        self._options = options
+        self._logs = logs
 
-def _forget_now(domain: Domain) -> None:
-    # A file that cannot be removed keeps nobody from anything.
-    with contextlib.suppress(OSError):
-        GuiOptionsFile().rename(domain.name, None)
-        log = gui_log_path(domain.key.uuid)
-        for path in (list_path(domain.key.uuid), log, log.with_name(f"{log.name}.1")):
-            path.unlink(missing_ok=True)
+    async def forget(self, domain: Domain) -> None:
+        """Take away what there is of a domain that is gone."""
+        with contextlib.suppress(QubesManagerError):
+            await self._menus.remove(domain.key.uuid)
+        await asyncio.to_thread(self._forget_now, domain)
+
+    def _forget_now(self, domain: Domain) -> None:
+        # A file that cannot be removed keeps nobody from anything.
+        with contextlib.suppress(OSError):
+            self._options.rename(domain.name, None)
+            log = self._logs.gui(domain.key.uuid)
+            for path in (list_path(self._lists, domain.key.uuid), log, log.with_name(f"{log.name}.1")):
+                path.unlink(missing_ok=True)

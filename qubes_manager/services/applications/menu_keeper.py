@@ -26,10 +26,10 @@ async def update_menu(menus: AppMenus, lists: AppLists, domain: Domain) -> int:
 class MenuKeeper:
     """Watches store and lists."""
 
-    def __init__(self, store: DomainStore, lists: AppLists, menus: AppMenus | None = None) -> None:
+    def __init__(self, store: DomainStore, lists: AppLists, menus: AppMenus) -> None:
         self._store = store
         self._lists = lists
-        self._menus = menus or AppMenus()
+        self._menus = menus
         self._waiting: dict[DomainKey, None] = {}
         self._seen: dict[DomainKey, object] = {}
         self._woken = asyncio.Event()

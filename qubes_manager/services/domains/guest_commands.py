@@ -15,10 +15,11 @@ from qubes_manager.services.hosts.store import DomainStore
 class GuestCommands:
     """Runs commands through the guests' agents."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, lifecycle: Lifecycle) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, lifecycle: Lifecycle, gui_options: GuiOptionsFile) -> None:
         self._hosts = hosts
         self._store = store
         self._lifecycle = lifecycle
+        self._gui_options = gui_options
 
     async def run(
         self,
@@ -57,7 +58,7 @@ class GuestCommands:
             await self._lifecycle.start(key)
         agent = GuestAgent(self._hosts.connection(key.connection), domain)
         if startup_timeout is None:
-            options, _trouble = await asyncio.to_thread(GuiOptionsFile().load)
+            options, _trouble = await asyncio.to_thread(self._gui_options.load)
             startup_timeout = float(options.value("startup_timeout", domain.name))
         await agent.wait(startup_timeout)
         return agent

@@ -43,14 +43,23 @@ class PassphraseNeeded(QubesManagerError):
 
 
 class Lifecycle:
-    """The power actions. Each returns when libvirt has done it; rows change by libvirt's events."""
+    """The power actions. Each returns when libvirt has done it; rows change by libvirt's events.
 
-    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots | None = None) -> None:
+    *before_shutdown* is called with a template before it is told to shut down: what was installed in it is in its
+    menu then.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        store: DomainStore,
+        roots: TemplateRoots,
+        before_shutdown: Callable[[DomainKey], Awaitable[object]],
+    ) -> None:
         self._hosts = hosts
         self._store = store
-        self.roots = roots or TemplateRoots(hosts, store)
-        # Asked about a template before it is told to shut down: what was installed in it is in its menu then.
-        self.before_shutdown: Callable[[DomainKey], Awaitable[object]] | None = None
+        self._roots = roots
+        self._before_shutdown = before_shutdown
 
     async def start(self, key: DomainKey, passphrase: str = "") -> None:
         """Start a halted domain, or let a paused one go on; one that runs by now is left alone.
@@ -78,7 +87,7 @@ class Lifecycle:
         is_encrypted = bool(domain.config and any(d.encrypted and d.serial == "private" for d in domain.config.disks))
         if is_encrypted and not passphrase:
             raise PassphraseNeeded(domain, wrong=False)
-        async with self.roots.ready_to_start(key):
+        async with self._roots.ready_to_start(key):
             start = actions_on(self._hosts, domain).start
             if is_encrypted:
                 await self._start_encrypted(domain, passphrase, start)
@@ -121,7 +130,7 @@ class Lifecycle:
         """Decide about a template's run when it has just ended here."""
         domain = self._store.get(key)
         if domain and domain.klass is DomainClass.TEMPLATE:
-            await self.roots.settle(key)
+            await self._roots.settle(key)
 
     async def pause(self, key: DomainKey) -> None:
         """Stop the domain's CPUs."""
@@ -153,10 +162,10 @@ class Lifecycle:
 
     async def _hear_last_words(self, domain: Domain) -> None:
         """Let a template tell its applications; a guest that hangs keeps nobody from shutting it down."""
-        if self.before_shutdown and domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
+        if domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
             with contextlib.suppress(TimeoutError, QubesManagerError):
                 async with asyncio.timeout(_LAST_WORDS):
-                    await self.before_shutdown(domain.key)
+                    await self._before_shutdown(domain.key)
 
     async def wait_halted(self, key: DomainKey, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Wait until a domain that was asked to shut down has done so; raises ShutdownTimedOut."""

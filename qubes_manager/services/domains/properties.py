@@ -25,9 +25,10 @@ MAX_NOTES = 256_000
 class Properties:
     """Changes what is set of a domain. Each change is one libvirt transaction."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, gui_options: GuiOptionsFile) -> None:
         self._hosts = hosts
         self._store = store
+        self._gui_options = gui_options
 
     def _domain(self, key: DomainKey) -> Domain:
         domain = self._store.require(key)
@@ -167,5 +168,5 @@ class Properties:
         if any(d.name == name for d in self._store.of_host(key.connection)):
             raise Refused(f"there is a domain “{name}” already; choose another name")
         await actions_on(self._hosts, domain).rename(name)
-        await asyncio.to_thread(GuiOptionsFile().rename, domain.name, name)
+        await asyncio.to_thread(self._gui_options.rename, domain.name, name)
         await self._hosts.refresh(key)

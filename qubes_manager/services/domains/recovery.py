@@ -9,10 +9,10 @@ from qubes_manager.backend.user.owner import owner
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.volume_use import needed_by_others
+from qubes_manager.services.domains.undoing import take_away
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.making.making import take_away
 from qubes_manager.services.volumes.template_roots import TemplateRoots, needs_settling
 from qubes_manager.services.volumes.volume_records import drop
 

@@ -1,6 +1,6 @@
 """Taking domains away with all that is theirs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.backend.user.domain_lock import domain_lock
@@ -9,20 +9,20 @@ from qubes_manager.core.errors import Refused
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.volume_use import are_known, needed_by_others
 from qubes_manager.core.volumes import OwnVolume, Role, chain
-from qubes_manager.services.applications.domain_files import forget_domain
+from qubes_manager.services.domains.undoing import take_away
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.making.making import take_away
 from qubes_manager.services.volumes.volume_records import drop, put
 
 
 class Removal:
-    """Removes domains, with the volumes that were made for them."""
+    """Removes domains, with the volumes that were made for them; *forget* then takes away what else there is of one."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, forget: Callable[[Domain], Awaitable[object]]) -> None:
         self._hosts = hosts
         self._store = store
+        self._forget = forget
 
     async def describe_loss(self, domain: Domain) -> str:
         """Say in words what removing a domain destroys, and what stays."""
@@ -46,7 +46,7 @@ class Removal:
             async with domain_lock(key.uuid, domain.name):
                 await self._remove(domain)
         await self._hosts.refresh(key)
-        await forget_domain(domain)
+        await self._forget(domain)
 
     async def _remove(self, domain: Domain) -> None:
         connection = self._hosts.connection(domain.key.connection)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qubes_manager.core.errors import BadInput
-from qubes_manager.services.files.yaml_file import YamlFile, config_folder
+from qubes_manager.services.files.yaml_file import YamlFile
 
 Defaults = dict[str, str]
 _NOTHING = ("", "none", "None")
@@ -54,8 +54,8 @@ def _parse(data: object) -> Defaults:
 class GlobalDefaults:
     """Reads and writes ``defaults.yaml``. Blocks."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._file = YamlFile[Defaults](path or config_folder() / "defaults.yaml", _parse, dict)
+    def __init__(self, path: Path) -> None:
+        self._file = YamlFile[Defaults](path, _parse, dict)
 
     def get(self, name: str) -> str:
         """The value in force; raises BadInput for an unknown name."""

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from qubes_manager.core.gui_options import GuiOptions, Value, dump_gui_options, parse_gui_options
-from qubes_manager.services.files.yaml_file import YamlFile, config_folder
+from qubes_manager.services.files.yaml_file import YamlFile
 
 
 class GuiOptionsFile(YamlFile[GuiOptions]):
     """Reads and writes ``windows.yaml``. Blocks."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        super().__init__(path or config_folder() / "windows.yaml", parse_gui_options, dump_gui_options)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, parse_gui_options, dump_gui_options)
 
     def put(self, values: dict[str, Value | None], domain: str = "") -> None:
         """Set values for a domain, or for all; None takes back what was set. Raises BadInput, OSError."""

@@ -1,7 +1,6 @@
 """The logs that can be read: a domain's, libvirt's, our own."""
 
 import asyncio
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.host.log_files import Piece as Piece
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
+from qubes_manager.services.files.log_paths import LogPaths
 
-OWN_LOG = "manager.log"
 # The title of the log of the last template that was built.
 BUILD_LOG = "Building a template"
 
@@ -25,23 +24,15 @@ class LogSource:
     path: Path | None
 
 
-def own_log_path() -> Path:
-    """Where this program logs."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
-    return Path(base) / "qubes-manager" / OWN_LOG
-
-
-def gui_log_path(uuid: str) -> Path:
-    """Where the program that shows a domain's windows logs."""
-    return own_log_path().parent / "gui" / f"{uuid}.log"
-
-
 class Logs:
     """Finds logs and reads them, never on the caller's thread."""
 
+    def __init__(self, paths: LogPaths) -> None:
+        self._paths = paths
+
     async def sources(self, domain: Domain | None, uri: str) -> list[LogSource]:
         """Return the logs of a domain (when given), of its host's libvirt, and of this program."""
-        return await asyncio.to_thread(_sources_now, domain, uri)
+        return await asyncio.to_thread(_sources_now, domain, uri, self._paths)
 
     async def read(self, source: LogSource, end: int | None = None) -> Piece:
         """Return the last MiB before the offset *end*; raises NotFound, Refused."""
@@ -64,7 +55,7 @@ class Logs:
         return await asyncio.to_thread(log_files.copy_log, source.path, target)
 
 
-def _sources_now(domain: Domain | None, uri: str) -> list[LogSource]:
+def _sources_now(domain: Domain | None, uri: str, own: LogPaths) -> list[LogSource]:
     paths = daemon_paths(uri)
     candidates: list[tuple[str, Path]] = []
     if domain and not domain.is_host:
@@ -72,11 +63,11 @@ def _sources_now(domain: Domain | None, uri: str) -> list[LogSource]:
             candidates.append((f"QEMU log of {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
         if domain.config and domain.config.console_log and paths:
             candidates.append((f"Console of {domain.name}", Path(domain.config.console_log)))
-        candidates.append((f"Windows of {domain.name}", gui_log_path(domain.key.uuid)))
+        candidates.append((f"Windows of {domain.name}", own.gui(domain.key.uuid)))
     for path in paths.daemon_logs if paths else ():
         candidates.append((f"libvirt ({path.stem})", path))
-    candidates.append(("Qubes Manager", own_log_path()))
-    candidates.append((BUILD_LOG, own_log_path().with_name("template-build.log")))
+    candidates.append(("Qubes Manager", own.manager))
+    candidates.append((BUILD_LOG, own.template_build))
     found = [LogSource(title, path) for title, path in log_files.existing(iter(candidates))]
     if uri.startswith("qemu:///system") and shutil.which("journalctl"):
         found.append(LogSource("libvirt (system journal)", None))

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qubes_manager.core.settings import Settings, parse_settings
-from qubes_manager.services.files.yaml_file import YamlFile, config_folder
+from qubes_manager.services.files.yaml_file import YamlFile
 
 
 class SettingsFile(YamlFile[Settings]):
     """Reads and writes ``settings.yaml``."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        super().__init__(path or config_folder() / "settings.yaml", parse_settings, asdict)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, parse_settings, asdict)

@@ -1,22 +1,15 @@
 """A small YAML file of the user's: checked when read, kept aside when broken, written whole or not at all."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import yaml
 
+from qubes_manager.backend.user.small_files import write_whole
 from qubes_manager.core.errors import BadInput
 
 T = TypeVar("T")
-
-
-def config_folder() -> Path:
-    """Where the user's settings are."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "qubes-manager"
 
 
 class YamlFile(Generic[T]):
@@ -46,17 +39,8 @@ class YamlFile(Generic[T]):
 
     def save(self, value: T) -> None:
         """Write the value; the old file stays until the new one is whole. Raises OSError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                yaml.safe_dump(self._dump(value), file, allow_unicode=True, sort_keys=False)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        text: str = yaml.safe_dump(self._dump(value), allow_unicode=True, sort_keys=False)
+        write_whole(self.path, text.encode())
 
     def _set_aside(self, problem: str) -> str:
         kept = self.path.with_suffix(".broken.yaml")

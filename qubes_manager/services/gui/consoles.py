@@ -8,7 +8,7 @@ from qubes_manager.backend.viewers.viewer_process import ViewerProcess
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.gui_options import GuiOptions
-from qubes_manager.services.files.logs import gui_log_path
+from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import Batch, DomainStore
 
@@ -19,10 +19,13 @@ Complain = Callable[[str], object]
 class Consoles:
     """Opens consoles; each lives until its window is closed. Needs to run where the windows are shown."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, options: GuiOptions, complain: Complain) -> None:
+    def __init__(
+        self, hosts: Hosts, store: DomainStore, options: GuiOptions, logs: LogPaths, complain: Complain
+    ) -> None:
         self._hosts = hosts
         self._store = store
         self._options = options
+        self._logs = logs
         self._complain = complain
         self._open: dict[asyncio.Task[None], tuple[DomainKey, ViewerProcess | None]] = {}
         store.on_batch(self._look)
@@ -65,7 +68,7 @@ class Consoles:
             if domain.is_host or not domain.state.is_active:
                 raise Refused(f"“{domain.name}” is not running: it has no console now")
             end = await open_console(self._hosts.connection(key.connection), key.uuid, kind)
-            log = gui_log_path(key.uuid)
+            log = self._logs.gui(key.uuid)
             viewer = await ViewerProcess.start("console", [kind.value, str(end.fileno())], log, [end])
         except QubesManagerError as error:
             self._complain(str(error))

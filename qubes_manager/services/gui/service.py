@@ -20,9 +20,8 @@ from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.services.applications.app_lists import AppLists
 from qubes_manager.services.applications.menu_keeper import MenuKeeper
-from qubes_manager.services.domains.guest_commands import GuestCommands
-from qubes_manager.services.domains.lifecycle import Lifecycle
 from qubes_manager.services.files.gui_options_file import GuiOptionsFile
+from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.gui.consoles import Consoles
 from qubes_manager.services.gui.supervisor import GuiSupervisor
 from qubes_manager.services.hosts.hosts import Hosts
@@ -45,13 +44,25 @@ def socket_path(uri: str) -> Path:
 class GuiService:
     """Looks after the windows of a connection's domains until nobody needs it."""
 
-    def __init__(self, uri: str, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        uri: str,
+        hosts: Hosts,
+        store: DomainStore,
+        lists: AppLists,
+        menu_keeper: MenuKeeper,
+        options_file: GuiOptionsFile,
+        logs: LogPaths,
+        grace: float = GRACE,
+    ) -> None:
         self._uri = uri
+        self._hosts = hosts
+        self._store = store
+        self._lists = lists
+        self._menu_keeper = menu_keeper
+        self._options_file = options_file
+        self._logs = logs
         self._grace = grace
-        self._store = DomainStore()
-        self._hosts = Hosts(self._store, watch=True)
-        self._lifecycle = Lifecycle(self._hosts, self._store)
-        self._lists = AppLists(self._store, GuestCommands(self._hosts, self._store, self._lifecycle))
         self._asked: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
@@ -66,15 +77,17 @@ class GuiService:
             except BlockingIOError:
                 return False
             self._options = await asyncio.to_thread(self._load_options)
-            self._supervisor = GuiSupervisor(self._hosts, self._store, self._options)
-            self._consoles = Consoles(self._hosts, self._store, self._options, lambda text: self._say(notice=text))
+            self._supervisor = GuiSupervisor(self._hosts, self._store, self._options, self._logs)
+            self._consoles = Consoles(
+                self._hosts, self._store, self._options, self._logs, lambda text: self._say(notice=text)
+            )
             path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, path, limit=_LINE)
             self._store.on_host(self._on_host)
             self._hosts.follow(self._uri)
             self._supervisor.on_change(self._on_windows)
             await self._lists.load()
-            keeper = asyncio.get_running_loop().create_task(MenuKeeper(self._store, self._lists).run())
+            keeper = asyncio.get_running_loop().create_task(self._menu_keeper.run())
             self._end_when_idle()
             try:
                 await self._ended.wait()
@@ -93,7 +106,7 @@ class GuiService:
         self._ended.set()
 
     def _load_options(self) -> GuiOptions:
-        options, trouble = GuiOptionsFile().load()
+        options, trouble = self._options_file.load()
         if trouble:
             log.warning("%s", trouble)
         return options

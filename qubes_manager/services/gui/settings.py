@@ -12,18 +12,19 @@ from qubes_manager.services.gui.links import GuiLinks
 class GuiSettings:
     """The user's options, off the caller's thread."""
 
-    def __init__(self, links: GuiLinks) -> None:
+    def __init__(self, links: GuiLinks, file: GuiOptionsFile) -> None:
         self._links = links
+        self._file = file
 
     async def load(self) -> GuiOptions:
         """Return the options; a file that makes no sense is kept aside and counts as empty."""
-        options, _trouble = await asyncio.to_thread(GuiOptionsFile().load)
+        options, _trouble = await asyncio.to_thread(self._file.load)
         return options
 
     async def put(self, values: Mapping[str, Value | None], domain: str = "") -> None:
         """Set options, for a domain or for all; None takes back what was set. Raises BadInput, QubesManagerError."""
         try:
-            await asyncio.to_thread(GuiOptionsFile().put, dict(values), domain)
+            await asyncio.to_thread(self._file.put, dict(values), domain)
         except OSError as error:
             raise QubesManagerError(f"the window options cannot be written: {error.strerror}") from error
         await self._links.reload_options()

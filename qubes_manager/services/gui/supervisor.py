@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiStatus
-from qubes_manager.services.files.logs import gui_log_path
+from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.gui.domain_gui import DomainGui
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import Batch, DomainStore
@@ -28,10 +28,11 @@ def has_gui(domain: Domain) -> bool:
 class GuiSupervisor:
     """Starts and ends a ``DomainGui`` for each domain as the store tells of them."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, options: GuiOptions) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, options: GuiOptions, logs: LogPaths) -> None:
         self._hosts = hosts
         self._store = store
         self._options = options
+        self._logs = logs
         self._running: dict[DomainKey, tuple[DomainGui, asyncio.Task[None]]] = {}
         self._statuses: dict[str, GuiStatus] = {}
         self._listeners: list[Listener] = []
@@ -89,7 +90,7 @@ class GuiSupervisor:
             domain,
             self._options.rules(domain),
             float(self._options.value("startup_timeout", domain.name)),
-            gui_log_path(domain.key.uuid),
+            self._logs.gui(domain.key.uuid),
             self._tell,
         )
         task = asyncio.get_running_loop().create_task(windows.run())

@@ -9,11 +9,12 @@ from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainK
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.names import check_name
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
+from qubes_manager.services.domains.undoing import undo
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.making.creation import Creation, console_log_path
-from qubes_manager.services.making.making import Progress, VolumePlan, no_progress, plan_copy, plan_empty, undo
+from qubes_manager.services.making.creation import console_log_path, refuse_taken_name
+from qubes_manager.services.making.making import Progress, VolumePlan, no_progress, plan_copy, plan_empty
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 _COPIED = (Role.PRIVATE, Role.SEED)
@@ -26,7 +27,6 @@ class Cloning:
         self._hosts = hosts
         self._store = store
         self._roots = roots
-        self._creation = Creation(hosts, store)
 
     async def clone(self, key: DomainKey, name: str, *, pool: str = "", progress: Progress = no_progress) -> DomainKey:
         """Clone a domain; returns the new one's key. On any error nothing is left behind.
@@ -35,7 +35,7 @@ class Cloning:
         *pool* is where copies go, the original's own where it is empty. Raises BadInput, Refused, HostCallFailed.
         """
         check_name(name)
-        self._creation.refuse_taken_name(key.connection, name)
+        refuse_taken_name(self._store, key.connection, name)
         await self._roots.settle(key)
         domain = self._store.require(key)
         config = domain.config or DomainConfig()

@@ -48,11 +48,11 @@ EMULATION_WORDS = "mitigations=off nokaslr tsc=reliable no_timer_check"
 class Creation:
     """Makes domains."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots, virt_types: VirtTypes) -> None:
         self._hosts = hosts
         self._store = store
-        self._roots = TemplateRoots(hosts, store)
-        self._virt_types = VirtTypes(hosts)
+        self._roots = roots
+        self._virt_types = virt_types
 
     async def create(
         self, uri: str, request: CreationRequest, *, progress: Progress = no_progress, cancelled: Asked = never
@@ -63,7 +63,7 @@ class Creation:
         HostCallFailed, Cancelled.
         """
         request.check()
-        self.refuse_taken_name(uri, request.name)
+        refuse_taken_name(self._store, uri, request.name)
         connection = self._hosts.connection(uri)
         await volume_store.ensure_pool(connection)
         if request.template:
@@ -83,11 +83,6 @@ class Creation:
             await actions_on(self._hosts, self._store.require(key)).set_autostart(True)
             await self._hosts.refresh(key)
         return key
-
-    def refuse_taken_name(self, uri: str, name: str) -> None:
-        """Raise Refused when the connection has a domain of that name."""
-        if any(domain.name == name for domain in self._store.of_host(uri)):
-            raise Refused(f"there is a domain “{name}” already; choose another name")
 
     def find(self, uri: str, name: str, klass: DomainClass | None = None) -> Domain:
         """Return the domain of that name (and class) on a connection; raises NotFound."""
@@ -241,6 +236,12 @@ class Creation:
             uefi=request.uefi,
             gui=gui,
         )
+
+
+def refuse_taken_name(store: DomainStore, uri: str, name: str) -> None:
+    """Raise Refused when the connection has a domain of that name."""
+    if any(domain.name == name for domain in store.of_host(uri)):
+        raise Refused(f"there is a domain “{name}” already; choose another name")
 
 
 def boot_words(virt_type: str, *, private: bool) -> str:

@@ -5,19 +5,18 @@ program that looks finds the record and undoes it (services/recovery.py).
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.backend.domains.domain_actions import define, undefine
+from qubes_manager.backend.domains.domain_actions import define
 from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.backend.storage import volume_store, volume_streams
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import DomainKey, Job
-from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.volumes import OwnVolume, Role
+from qubes_manager.services.domains.undoing import undo
 from qubes_manager.services.hosts.hosts import Hosts
 
 Progress = Callable[[str, int, int], None]
@@ -124,17 +123,3 @@ async def make_domain(
             raise
     await hosts.refresh(key)
     return key
-
-
-async def undo(hosts: Hosts, key: DomainKey, name: str, records: Sequence[OwnVolume]) -> None:
-    """Take back what was made; what cannot be taken back now stays recorded, and is later."""
-    with contextlib.suppress(QubesManagerError):
-        await take_away(hosts.connection(key.connection), key.uuid, name, records)
-    await hosts.refresh(key)
-
-
-async def take_away(connection: LibvirtConnection, uuid: str, name: str, records: Sequence[OwnVolume]) -> None:
-    """Delete volumes, and then the domain whose record of them would be needed for another try."""
-    for record in records:
-        await volume_store.delete_volume(connection, record.pool, record.name)
-    await undefine(connection, uuid, name)

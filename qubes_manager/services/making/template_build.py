@@ -15,29 +15,24 @@ from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
-from qubes_manager.services.files.logs import own_log_path
 from qubes_manager.services.files.scratch import scratch
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
-from qubes_manager.services.making.creation import GUI_FEATURE, Creation, boot_words, console_log_path
+from qubes_manager.services.making.creation import GUI_FEATURE, boot_words, console_log_path, refuse_taken_name
 from qubes_manager.services.making.making import Asked, Made, Progress, make_domain, never, no_progress, plan_upload
 
 TEMPLATE_LABEL = "black"
 
 
-def build_log_path() -> Path:
-    """Where the tools' output of the last build is kept; the log viewer shows it."""
-    return own_log_path().with_name("template-build.log")
-
-
 class TemplateBuild:
-    """Builds templates on one connection."""
+    """Builds templates on one connection; what the tools say goes to *log*, which the log viewer shows."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, virt_types: VirtTypes, log: Path) -> None:
         self._hosts = hosts
-        self._creation = Creation(hosts, store)
-        self._virt_types = VirtTypes(hosts)
+        self._store = store
+        self._virt_types = virt_types
+        self._log = log
 
     async def build(
         self,
@@ -58,13 +53,13 @@ class TemplateBuild:
         """
         check_name(name)
         recipe.check()
-        self._creation.refuse_taken_name(uri, name)
+        refuse_taken_name(self._store, uri, name)
         await volume_store.ensure_pool(self._hosts.connection(uri))
         if cache is not None:
-            built = await asyncio.to_thread(_build_cached, recipe, cache, progress, cancelled)
+            built = await asyncio.to_thread(self._build_cached, recipe, cache, progress, cancelled)
             return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
         async with scratch("built") as folder:
-            built = await asyncio.to_thread(_build, recipe, folder, progress, cancelled)
+            built = await asyncio.to_thread(self._build, recipe, folder, progress, cancelled)
             return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
 
     async def make(
@@ -127,27 +122,24 @@ class TemplateBuild:
 
         return await make_domain(self._hosts, uri, draft, plans, finish)
 
+    def _build(self, recipe: TemplateRecipe, target: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
+        self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._log.open("w", encoding="utf-8", buffering=1) as log:
+            return build_template(
+                recipe,
+                target,
+                report=lambda step: progress(step, 0, 0),
+                log_line=lambda line: log.write(f"{line}\n"),
+                cancelled=cancelled,
+            )
 
-def _build(recipe: TemplateRecipe, target: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
-    path = build_log_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("w", encoding="utf-8", buffering=1) as log:
-        return build_template(
-            recipe,
-            target,
-            report=lambda step: progress(step, 0, 0),
-            log_line=lambda line: log.write(f"{line}\n"),
-            cancelled=cancelled,
-        )
-
-
-def _build_cached(recipe: TemplateRecipe, cache: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
-    folder = cache / f"debian-{recipe.suite}-{recipe_digest(recipe)}"
-    names = {"root": "root.qcow2", "kernel": "vmlinuz", "initrd": "initrd.img"}
-    if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as work:
-            made = Path(work) / "made"
-            _build(recipe, made, progress, cancelled)
-            made.rename(folder)
-    return BuiltTemplate(**{field: folder / name for field, name in names.items()})
+    def _build_cached(self, recipe: TemplateRecipe, cache: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
+        folder = cache / f"debian-{recipe.suite}-{recipe_digest(recipe)}"
+        names = {"root": "root.qcow2", "kernel": "vmlinuz", "initrd": "initrd.img"}
+        if not folder.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as work:
+                made = Path(work) / "made"
+                self._build(recipe, made, progress, cancelled)
+                made.rename(folder)
+        return BuiltTemplate(**{field: folder / name for field, name in names.items()})

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,20 +28,15 @@ _CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no
 Report = Callable[[str], None]
 
 
-def cache_folder() -> Path:
-    """Where built guests are kept, outside of any source tree."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "qubes-manager"
-
-
 class Demo:
-    """Makes and removes the demo domains of one connection."""
+    """Makes and removes the demo domains of one connection; the guest that they boot is kept in *cache*."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+    def __init__(self, hosts: Hosts, store: DomainStore, removal: Removal, virt_types: VirtTypes, cache: Path) -> None:
         self._hosts = hosts
         self._store = store
-        self._removal = Removal(hosts, store)
-        self._virt_types = VirtTypes(hosts)
+        self._removal = removal
+        self._virt_types = virt_types
+        self._cache = cache
 
     def domains(self, uri: str) -> list[Domain]:
         """The demo domains that are there."""
@@ -54,7 +48,7 @@ class Demo:
         missing = [name for name in DEMO_LABELS if name not in taken]
         if not missing:
             return []
-        guest = await asyncio.to_thread(build_tiny_guest, cache_folder(), report)
+        guest = await asyncio.to_thread(build_tiny_guest, self._cache, report)
         return [await self.create_one(uri, guest, name, DEMO_LABELS[name]) for name in missing]
 
     async def create_one(

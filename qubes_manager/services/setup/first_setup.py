@@ -8,7 +8,6 @@ from qubes_manager.core.creation_request import DEFAULT_MEMORY, CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, TemplateRecipe
 from qubes_manager.services.files.global_defaults import GlobalDefaults
-from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.making.creation import Creation
 from qubes_manager.services.making.making import Asked, Progress, never, no_progress
@@ -42,10 +41,11 @@ class SetupResult:
 class FirstSetup:
     """Makes a template and domains from it."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore) -> None:
+    def __init__(self, store: DomainStore, build: TemplateBuild, creation: Creation, defaults: GlobalDefaults) -> None:
         self._store = store
-        self._build = TemplateBuild(hosts, store)
-        self._creation = Creation(hosts, store)
+        self._build = build
+        self._creation = creation
+        self._defaults = defaults
 
     def templates(self, uri: str) -> list[str]:
         """The templates that are there, by name."""
@@ -65,8 +65,7 @@ class FirstSetup:
                 template, TEMPLATE_LABEL, DomainClass.TEMPLATE, image=plan.image, checksum=plan.checksum
             )
             await self._creation.create(uri, load, progress=progress, cancelled=cancelled)
-        defaults = GlobalDefaults()
-        await asyncio.to_thread(defaults.set, "default_template", template)
+        await asyncio.to_thread(self._defaults.set, "default_template", template)
         taken = {domain.name for domain in self._store.of_host(uri)}
         made = []
         for name, label in plan.domains:

@@ -5,7 +5,7 @@ import contextlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ from qubes_manager.core.domain import Activity, Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.volumes import MAX_KEEP, OwnVolume, Role, revisions, volume_name
-from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
@@ -52,14 +51,17 @@ class VolumeInfo:
         return f"{self.domain}:{self.role.value}"
 
 
-class DomainVolumes:
-    """Looks after the volumes of domains."""
+RunInGuest = Callable[[DomainKey, str], Awaitable[object]]
 
-    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots, commands: GuestCommands) -> None:
+
+class DomainVolumes:
+    """Looks after the volumes of domains; *run_as_root* runs a shell line in a guest that runs."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots, run_as_root: RunInGuest) -> None:
         self._hosts = hosts
         self._store = store
         self._roots = roots
-        self._commands = commands
+        self._run_as_root = run_as_root
 
     async def list(self, domain: Domain) -> list[VolumeInfo]:
         """Return what a domain's disks are made of: its own current volumes, and its template's root."""
@@ -129,7 +131,7 @@ class DomainVolumes:
         await block_resize.resize_live(connection, domain.key.uuid, domain.name, disk.target, size)
         # Without an agent the guest makes use of the room at its next start.
         with contextlib.suppress(QubesManagerError):
-            await self._commands.run(domain.key, _GROW[role], user="root", startup_timeout=2)
+            await self._run_as_root(domain.key, _GROW[role])
 
     async def keep(self, key: DomainKey, count: int) -> None:
         """Set how many revisions of its root a template keeps."""

@@ -8,12 +8,12 @@ from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.models.applications_model import Entry
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.gui.link import GuiLink
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
 from qubes_manager.ui.feedback.confirm import finished
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
-from qubes_manager.ui.services import Services
 
 
 class AppCommands:

@@ -9,11 +9,11 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QMenu, QSystemTrayIcon
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.models.applications_model import ApplicationsModel, Entry, Group
+from qubes_manager.services.assembly import Services
 from qubes_manager.ui.actions import DOMAIN_ACTIONS
 from qubes_manager.ui.applications.app_commands import AppCommands
 from qubes_manager.ui.applications.applications_panel import ApplicationsPanel
 from qubes_manager.ui.look.icons import application_icon, icon, program_icon
-from qubes_manager.ui.services import Services
 
 # What a domain's menu in the panel offers beside its applications.
 _DOMAIN_ACTIONS = ("run", "console", "shortcuts", "refresh-apps", "settings")

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QDialog, QWidget
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded, ShutdownTimedOut
 from qubes_manager.services.domains.removal import in_removal_order
 from qubes_manager.services.hosts.networks import network_choices
@@ -22,7 +23,6 @@ from qubes_manager.ui.feedback.confirm import Confirmation, finished
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
-from qubes_manager.ui.services import Services
 
 # Seconds after which a shutdown that is not done offers to wait or to kill.
 SHUTDOWN_PATIENCE = 60.0
@@ -164,7 +164,7 @@ class DomainCommands:
             domain,
             lambda: services.store.get(domain.key),
             services.volumes,
-            services.lifecycle.roots,
+            services.roots,
             self._jobs,
             self._tasks.spawn,
         )
@@ -223,7 +223,9 @@ class DomainCommands:
     async def show_all_devices(self, uri: str, domain: Domain | None = None) -> None:
         """Open the block devices of a connection."""
         services = self._services
-        dialog = DevicesDialog(self._window, services.hosts, services.store, self._tasks.spawn, uri, domain)
+        dialog = DevicesDialog(
+            self._window, services.hosts, services.store, services.devices, self._tasks.spawn, uri, domain
+        )
         await finished(dialog)
 
     async def _show_run(self, domains: Sequence[Domain]) -> None:

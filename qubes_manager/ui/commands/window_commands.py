@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QDialog
 
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import Cancelled, QubesManagerError
-from qubes_manager.services.files.global_defaults import GlobalDefaults
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.files.logs import BUILD_LOG
 from qubes_manager.services.hosts.networks import network_choices
 from qubes_manager.services.hosts.store import HostPhase
@@ -23,7 +23,6 @@ from qubes_manager.ui.feedback.confirm import finished
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Button, Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
-from qubes_manager.ui.services import Services
 
 if TYPE_CHECKING:
     from qubes_manager.ui.main_window import MainWindow
@@ -124,15 +123,14 @@ class WindowCommands:
 
     async def _offer(self, uri: str) -> Offer:
         services = self._services
-        defaults = GlobalDefaults()
         return Offer(
             uri,
             services.setup.templates(uri),
-            await asyncio.to_thread(defaults.get, "default_template"),
+            await asyncio.to_thread(services.defaults.get, "default_template"),
             await network_choices(services.hosts, uri),
-            await asyncio.to_thread(defaults.get, "default_netvm"),
+            await asyncio.to_thread(services.defaults.get, "default_netvm"),
             await services.pools.usable(uri),
-            await asyncio.to_thread(defaults.get, "default_pool"),
+            await asyncio.to_thread(services.defaults.get, "default_pool"),
         )
 
     def _select(self, keys: Sequence[DomainKey]) -> None:

@@ -40,13 +40,14 @@ class DevicesDialog(HintDialog):
         parent: QWidget,
         hosts: Hosts,
         store: DomainStore,
+        devices: BlockDevices,
         spawn: Spawn,
         uri: str,
         chosen: Domain | None,
     ) -> None:
         super().__init__(parent, spawn)
         self._hosts, self._store, self._uri = hosts, store, uri
-        self._devices = BlockDevices(hosts, store)
+        self._devices = devices
         self._images: list[str] = []
         self.setWindowTitle(f"Block devices of {chosen.name}" if chosen else "Block devices")
         self.resize(760, 420)

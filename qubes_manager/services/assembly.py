@@ -1,0 +1,316 @@
+"""The one wiring of all services."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+
+if TYPE_CHECKING:
+    from qubes_manager.services.applications.app_lists import AppLists
+    from qubes_manager.services.applications.app_menus import AppMenus
+    from qubes_manager.services.applications.domain_files import DomainFiles
+    from qubes_manager.services.applications.menu_keeper import MenuKeeper
+    from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+    from qubes_manager.services.devices.block_devices import BlockDevices
+    from qubes_manager.services.domains.guest_commands import GuestCommands
+    from qubes_manager.services.domains.lifecycle import Lifecycle
+    from qubes_manager.services.domains.properties import Properties
+    from qubes_manager.services.domains.recovery import Recovery
+    from qubes_manager.services.domains.removal import Removal
+    from qubes_manager.services.files.global_defaults import GlobalDefaults
+    from qubes_manager.services.files.gui_options_file import GuiOptionsFile
+    from qubes_manager.services.files.log_paths import LogPaths
+    from qubes_manager.services.files.logs import Logs
+    from qubes_manager.services.files.settings_file import SettingsFile
+    from qubes_manager.services.files.user_folders import UserFolders
+    from qubes_manager.services.gui.launching import Launching
+    from qubes_manager.services.gui.links import GuiLinks
+    from qubes_manager.services.gui.service import GuiService
+    from qubes_manager.services.gui.settings import GuiSettings
+    from qubes_manager.services.hosts.usage_poller import UsagePoller
+    from qubes_manager.services.hosts.virt_types import VirtTypes
+    from qubes_manager.services.making.cloning import Cloning
+    from qubes_manager.services.making.creation import Creation
+    from qubes_manager.services.making.promotion import Promotion
+    from qubes_manager.services.making.template_build import TemplateBuild
+    from qubes_manager.services.setup.demo import Demo
+    from qubes_manager.services.setup.first_setup import FirstSetup
+    from qubes_manager.services.setup.host_check import HostCheck
+    from qubes_manager.services.volumes.domain_volumes import DomainVolumes
+    from qubes_manager.services.volumes.storage_pools import StoragePools
+    from qubes_manager.services.volumes.template_roots import Settlement, TemplateRoots
+
+
+class Services:
+    """One of each service over the same hosts and store, made when it is first asked for.
+
+    So a command loads what it uses and nothing else, and nobody has a copy of his own of anything. *on_settled* is
+    told what becomes of templates' runs, whoever settles them.
+    """
+
+    def __init__(
+        self, hosts: Hosts, store: DomainStore, *, on_settled: "Callable[[Settlement], None] | None" = None
+    ) -> None:
+        self.hosts = hosts
+        self.store = store
+        self._on_settled = on_settled
+
+    @classmethod
+    def connecting(cls, *, watch: bool, on_settled: "Callable[[Settlement], None] | None" = None) -> "Services":
+        """Services without a connection yet; with *watch* their hosts hear events."""
+        store = DomainStore()
+        return cls(Hosts(store, watch=watch), store, on_settled=on_settled)
+
+    # The user's own files.
+
+    @cached_property
+    def folders(self) -> "UserFolders":
+        """Where the user's files lie."""
+        from qubes_manager.services.files.user_folders import UserFolders
+
+        return UserFolders.of_environment()
+
+    @cached_property
+    def settings_file(self) -> "SettingsFile":
+        """The settings of the window."""
+        from qubes_manager.services.files.settings_file import SettingsFile
+
+        return SettingsFile(self.folders.settings / "settings.yaml")
+
+    @cached_property
+    def defaults(self) -> "GlobalDefaults":
+        """What new domains get."""
+        from qubes_manager.services.files.global_defaults import GlobalDefaults
+
+        return GlobalDefaults(self.folders.settings / "defaults.yaml")
+
+    @cached_property
+    def gui_options(self) -> "GuiOptionsFile":
+        """The options of domains' windows."""
+        from qubes_manager.services.files.gui_options_file import GuiOptionsFile
+
+        return GuiOptionsFile(self.folders.settings / "windows.yaml")
+
+    @cached_property
+    def log_paths(self) -> "LogPaths":
+        """Where our programs log."""
+        from qubes_manager.services.files.log_paths import LogPaths
+
+        return LogPaths(self.folders.logs)
+
+    @cached_property
+    def logs(self) -> "Logs":
+        """Reading logs."""
+        from qubes_manager.services.files.logs import Logs
+
+        return Logs(self.log_paths)
+
+    # Hosts and what is on them.
+
+    @cached_property
+    def virt_types(self) -> "VirtTypes":
+        """KVM or software emulation."""
+        from qubes_manager.services.hosts.virt_types import VirtTypes
+
+        return VirtTypes(self.hosts)
+
+    @cached_property
+    def poller(self) -> "UsagePoller":
+        """Live figures."""
+        from qubes_manager.services.hosts.usage_poller import UsagePoller
+
+        return UsagePoller(self.hosts, self.store)
+
+    @cached_property
+    def devices(self) -> "BlockDevices":
+        """The host's block devices."""
+        from qubes_manager.services.devices.block_devices import BlockDevices
+
+        return BlockDevices(self.hosts, self.store)
+
+    @cached_property
+    def clipboard(self) -> "InterDomainClipboard":
+        """The inter-domain clipboard."""
+        from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+
+        return InterDomainClipboard()
+
+    @cached_property
+    def pools(self) -> "StoragePools":
+        """Storage pools."""
+        from qubes_manager.services.volumes.storage_pools import StoragePools
+
+        return StoragePools(self.hosts)
+
+    @cached_property
+    def roots(self) -> "TemplateRoots":
+        """Templates' revisions."""
+        from qubes_manager.services.volumes.template_roots import TemplateRoots
+
+        roots = TemplateRoots(self.hosts, self.store)
+        if self._on_settled:
+            roots.on_settled(self._on_settled)
+        return roots
+
+    @cached_property
+    def volumes(self) -> "DomainVolumes":
+        """Domains' volumes."""
+        from qubes_manager.services.volumes.domain_volumes import DomainVolumes
+
+        return DomainVolumes(
+            self.hosts,
+            self.store,
+            self.roots,
+            lambda key, line: self.commands.run(key, line, user="root", startup_timeout=2),
+        )
+
+    # Domains.
+
+    @cached_property
+    def lifecycle(self) -> "Lifecycle":
+        """The power actions."""
+        from qubes_manager.services.domains.lifecycle import Lifecycle
+
+        return Lifecycle(self.hosts, self.store, self.roots, lambda key: self.lists.refresh(key))
+
+    @cached_property
+    def commands(self) -> "GuestCommands":
+        """Commands in guests."""
+        from qubes_manager.services.domains.guest_commands import GuestCommands
+
+        return GuestCommands(self.hosts, self.store, self.lifecycle, self.gui_options)
+
+    @cached_property
+    def properties(self) -> "Properties":
+        """What is set of domains."""
+        from qubes_manager.services.domains.properties import Properties
+
+        return Properties(self.hosts, self.store, self.gui_options)
+
+    @cached_property
+    def removal(self) -> "Removal":
+        """Taking domains away."""
+        from qubes_manager.services.domains.removal import Removal
+
+        return Removal(self.hosts, self.store, self.domain_files.forget)
+
+    @cached_property
+    def recovery(self) -> "Recovery":
+        """Putting in order what a program that died had begun."""
+        from qubes_manager.services.domains.recovery import Recovery
+
+        return Recovery(self.hosts, self.store, self.roots)
+
+    # Their applications.
+
+    @cached_property
+    def lists(self) -> "AppLists":
+        """The lists of applications."""
+        from qubes_manager.services.applications.app_lists import AppLists
+
+        return AppLists(self.store, self.commands, self.folders.applications)
+
+    @cached_property
+    def menus(self) -> "AppMenus":
+        """The desktop's menu."""
+        from qubes_manager.services.applications.app_menus import AppMenus
+
+        return AppMenus(self.folders)
+
+    @cached_property
+    def menu_keeper(self) -> "MenuKeeper":
+        """What keeps the desktop's menu true."""
+        from qubes_manager.services.applications.menu_keeper import MenuKeeper
+
+        return MenuKeeper(self.store, self.lists, self.menus)
+
+    @cached_property
+    def domain_files(self) -> "DomainFiles":
+        """What the user's files hold of a domain."""
+        from qubes_manager.services.applications.domain_files import DomainFiles
+
+        return DomainFiles(self.menus, self.folders.applications, self.gui_options, self.log_paths)
+
+    # Making.
+
+    @cached_property
+    def creation(self) -> "Creation":
+        """Making domains."""
+        from qubes_manager.services.making.creation import Creation
+
+        return Creation(self.hosts, self.store, self.roots, self.virt_types)
+
+    @cached_property
+    def cloning(self) -> "Cloning":
+        """Copies of domains."""
+        from qubes_manager.services.making.cloning import Cloning
+
+        return Cloning(self.hosts, self.store, self.roots)
+
+    @cached_property
+    def promotion(self) -> "Promotion":
+        """Templates of installed systems."""
+        from qubes_manager.services.making.promotion import Promotion
+
+        return Promotion(self.hosts, self.store)
+
+    @cached_property
+    def templates(self) -> "TemplateBuild":
+        """Templates of packages."""
+        from qubes_manager.services.making.template_build import TemplateBuild
+
+        return TemplateBuild(self.hosts, self.store, self.virt_types, self.log_paths.template_build)
+
+    @cached_property
+    def setup(self) -> "FirstSetup":
+        """From an empty machine to the first domains."""
+        from qubes_manager.services.setup.first_setup import FirstSetup
+
+        return FirstSetup(self.store, self.templates, self.creation, self.defaults)
+
+    @cached_property
+    def demo(self) -> "Demo":
+        """Small domains to try the program with."""
+        from qubes_manager.services.setup.demo import Demo
+
+        return Demo(self.hosts, self.store, self.removal, self.virt_types, self.folders.guests)
+
+    @cached_property
+    def host_check(self) -> "HostCheck":
+        """Whether a machine can do what is wanted of it."""
+        from qubes_manager.services.setup.host_check import HostCheck
+
+        return HostCheck(self.hosts)
+
+    # Guests' windows.
+
+    @cached_property
+    def links(self) -> "GuiLinks":
+        """The ways to the programs that show windows."""
+        from qubes_manager.services.gui.links import GuiLinks
+
+        return GuiLinks(self.store)
+
+    def gui_service(self, uri: str, grace: float) -> "GuiService":
+        """The program that shows the windows of one connection; it stays *grace* seconds without work."""
+        from qubes_manager.services.gui.service import GuiService
+
+        return GuiService(
+            uri, self.hosts, self.store, self.lists, self.menu_keeper, self.gui_options, self.log_paths, grace
+        )
+
+    @cached_property
+    def launching(self) -> "Launching":
+        """Starting applications."""
+        from qubes_manager.services.gui.launching import Launching
+
+        return Launching(self.store, self.commands, self.lifecycle, self.links)
+
+    @cached_property
+    def gui_settings(self) -> "GuiSettings":
+        """Changing the options of windows."""
+        from qubes_manager.services.gui.settings import GuiSettings
+
+        return GuiSettings(self.links, self.gui_options)
