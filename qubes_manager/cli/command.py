@@ -117,17 +117,26 @@ async def _run(
     options: argparse.Namespace, job: Job, watch: bool, details: bool, recover: bool, openers: Mapping[str, Any]
 ) -> int:
     uris = wanted_uris(options)
-    services = Services.connecting(watch=watch, on_settled=_say_settlement)
+    settled: list[Settlement] = []
+    services = Services.connecting(watch=watch, on_settled=settled.append)
     # Not closed at the end: the process ends, and libvirt drops what a gone client had.
     await asyncio.gather(*(services.hosts.load(uri, details=details, opener=openers.get(uri)) for uri in uris))
     session = Session(services, uris)
-    if recover:
-        await session.recover()
-    return await job(session)
+    try:
+        if recover:
+            await session.recover()
+        return await job(session)
+    finally:
+        await _finish_settlements(services, settled)
 
 
-def _say_settlement(settlement: "Settlement") -> None:
-    print(settlement.sentence, file=sys.stderr)
+async def _finish_settlements(services: Services, settled: "Sequence[Settlement]") -> None:
+    """Say what became of templates' runs that had ended, and merge what has grown too long by them."""
+    for settlement in settled:
+        print(settlement.sentence, file=sys.stderr)
+    for key in dict.fromkeys(settlement.key for settlement in settled if settlement.is_kept):
+        if services.store.get(key):
+            await services.roots.tidy(key)
 
 
 def complain(error: QubesManagerError, verbose: int = 0) -> None:

@@ -46,7 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                     await lifecycle.shutdown(domain.key, options.timeout)
                 except ShutdownTimedOut:
                     await lifecycle.kill(domain.key)
-                await session.services.roots.tidy(domain.key)
 
         return await for_each(domains, act, options.verbose)
 

@@ -22,7 +22,7 @@ from qubes_manager import __version__
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.caretaker import Caretaker
 from qubes_manager.services.hosts.store import HostPhase
-from qubes_manager.services.volumes.template_roots import Outcome, Settlement
+from qubes_manager.services.volumes.template_roots import Settlement
 from qubes_manager.ui.applications.applications_dock import Tray
 from qubes_manager.ui.feedback.message_bar import Level
 from qubes_manager.ui.main_window import MainWindow
@@ -112,7 +112,7 @@ def _caretaker(window: MainWindow, services: Services) -> Caretaker:
     """Settles templates' runs and cleans up after crashes; says what it did."""
 
     def tell(settlement: Settlement) -> None:
-        level = Level.INFO if settlement.outcome is Outcome.COMMITTED else Level.WARNING
+        level = Level.INFO if settlement.is_kept else Level.WARNING
         window.messages.show_message(level, settlement.sentence)
 
     services.roots.on_settled(tell)

@@ -1,7 +1,8 @@
 """Templates and the domains made from them, on real guests: what persists, what does not, and what a crash leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.volumes import Role, revisions
-from qubes_manager.services.volumes.template_roots import Outcome
+from qubes_manager.services.volumes.template_roots import Outcome, Settlement
 from tests.integration.conftest import World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files, say
 
@@ -91,6 +92,33 @@ async def test_a_killed_template_keeps_its_old_revision_and_says_so(world: World
     assert [s.outcome for s in heard] == [Outcome.DROPPED]
     assert "did not shut down properly" in heard[0].sentence
     assert await pool_files(world) == before
+
+
+async def end_unseen(world: World, template: DomainKey, text: str) -> None:
+    """Let the template write a file and shut down, with nobody there who settles its run."""
+    await world.lifecycle.start(template)
+    await say(world, template, f"echo {text} >/sys_root/file; umount /sys_root; sync")
+    await world.lifecycle.request_shutdown(template)
+    await world.until(lambda: not world.store.domains[template].state.is_active, "it has shut down")
+    assert world.store.domains[template].config.trial
+
+
+async def test_a_run_that_a_creation_settles_is_told_and_tidied(
+    world: World, template: DomainKey, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    heard: list[Settlement] = []
+    world.roots.on_settled(heard.append)
+    await end_unseen(world, template, "two")
+    await world.creation.create(world.uri, app("work"))
+    assert [(s.outcome, s.current) for s in heard] == [(Outcome.COMMITTED, 2)]
+    # A command says it on stderr, and merges the chain of three that is longer than what is kept.
+    await end_unseen(world, template, "three")
+    done = run("qvm-create", "--label", "red", "--template", "tiny", "--prop", "memory=256", "mail")
+    assert done.returncode == 0, done.stderr
+    assert "“tiny” has a new revision 3" in done.stderr
+    await world.hosts.refresh(template)
+    config = world.store.domains[template].config
+    assert (config.revision, config.volume(Role.ROOT).backing) == (3, "")
 
 
 async def test_a_start_that_fails_leaves_the_template_as_it_was(

@@ -9,7 +9,7 @@ from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.domains.recovery import Recovery, needs_recovery
 from qubes_manager.services.hosts.store import Batch, DomainStore
-from qubes_manager.services.volumes.template_roots import Outcome, Settlement, TemplateRoots, needs_settling
+from qubes_manager.services.volumes.template_roots import Settlement, TemplateRoots, needs_settling
 
 log = logging.getLogger(__name__)
 # A change that this program itself is making is left alone by its lock; nothing else needs haste.
@@ -53,7 +53,7 @@ class Caretaker:
             self._woken.set()
 
     def _settled(self, settlement: Settlement) -> None:
-        if settlement.outcome is Outcome.COMMITTED:
+        if settlement.is_kept:
             self._untidy[settlement.key] = None
             self._woken.set()
 

@@ -40,6 +40,8 @@ class Removal:
 
         Volumes that other domains stand on stay, and become theirs.
         """
+        # A domain whose XML was not read yet has volumes that nobody here knows of.
+        await self._hosts.refresh(key)
         domain = self._store.require(key)
         refuse_removal(domain, self._store.of_host(key.connection))
         with self._store.activity(key, Activity.REMOVING):

@@ -45,6 +45,11 @@ class Settlement:
     current: int
 
     @property
+    def is_kept(self) -> bool:
+        """Whether what the run wrote is current now."""
+        return self.outcome is Outcome.COMMITTED
+
+    @property
     def sentence(self) -> str:
         """For people."""
         match self.outcome:
