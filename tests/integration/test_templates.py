@@ -119,6 +119,7 @@ async def test_a_run_that_a_creation_settles_is_told_and_tidied(
     await world.hosts.refresh(template)
     config = world.store.domains[template].config
     assert (config.revision, config.volume(Role.ROOT).backing) == (3, "")
+    await world.appears("mail")
 
 
 async def test_a_start_that_fails_leaves_the_template_as_it_was(
