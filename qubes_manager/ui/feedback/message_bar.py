@@ -37,13 +37,24 @@ class Level(Enum):
 
 
 class Message(QFrame):
-    """One message: icon, line, buttons, and details below when they are asked for."""
+    """One message: icon, line, buttons, and details below when they are asked for.
 
-    def __init__(self, level: Level, text: str, details: str, buttons: Sequence[Button], on_close: Callable[[], None]):
+    A button takes the message away, unless it *stays*.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        text: str,
+        details: str,
+        buttons: Sequence[Button],
+        on_close: Callable[[], None],
+        stays: bool,
+    ) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
-        self._close = on_close
+        self._close, self._stays = on_close, stays
         picture = QLabel()
         picture.setPixmap(icon(level.value).pixmap(20, 20))
         self.label = QLabel(text)
@@ -78,7 +89,8 @@ class Message(QFrame):
 
     def _add_button(self, title: str, act: Callable[[], object]) -> QPushButton:
         button = QPushButton(title)
-        button.clicked.connect(self._close)
+        if not self._stays:
+            button.clicked.connect(self._close)
         button.clicked.connect(lambda: act())
         self._line.addWidget(button)
         return button
@@ -129,11 +141,14 @@ class MessageBar(QWidget):
         key: str = "",
         stays: bool = False,
     ) -> Message:
-        """Show a line; one with the same *key* is replaced. Mere information goes after a while, unless it *stays*."""
+        """Show a line in place of one with the same *key*.
+
+        Mere information goes after a while, and any message when one of its buttons is used, unless it *stays*.
+        """
         self._count += 1
         key = key or f"message-{self._count}"
         self.dismiss(key)
-        message = Message(level, text, details, buttons, lambda: self.dismiss(key))
+        message = Message(level, text, details, buttons, lambda: self.dismiss(key), stays)
         while len(self._messages) >= _MAX_MESSAGES:
             self.dismiss(next(iter(self._messages)))
         self._messages[key] = message
@@ -160,6 +175,10 @@ class MessageBar(QWidget):
         if not self._messages:
             self.hide()
 
+    def shows(self, message: Message) -> bool:
+        """Whether a message is still there."""
+        return message in self._messages.values()
+
     def show_progress(self, text: str, key: str, buttons: Sequence[Button] = ()) -> "Progress":
         """Show a long job with a bar and buttons."""
         return Progress(self, text, key, buttons)
@@ -184,7 +203,9 @@ class Progress:
         self._message.progress.show()
 
     def update(self, text: str, done: int, total: int) -> None:
-        """Show where the job is; without a *total* the bar only moves."""
+        """Show where the job is; without a *total* the bar only moves. A message that was dismissed stays away."""
+        if not self._bar.shows(self._message):
+            return
         self._message.label.setText(text)
         self._message.progress.setRange(0, 1000 if total else 0)
         self._message.progress.setValue(1000 * done // total if total else 0)
