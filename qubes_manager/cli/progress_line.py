@@ -4,33 +4,50 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qubes_manager.core.progress import Progress
 from qubes_manager.core.sizes import format_size
-from qubes_manager.services.making.making import Progress
 
 
 @contextmanager
 def progress_line(*, quiet: bool) -> Iterator[Progress]:
-    """Give a function that shows step, bytes done and bytes in all; the line is gone at the end.
+    """Show a job's step and how much of it is done, in per cent; the line is gone at the end.
 
     Without a terminal each new step is a line of its own.
     """
-    terminal = sys.stderr.isatty()
-    last = ("", -1)
-
-    def show(step: str, done: int, total: int) -> None:
-        nonlocal last
-        percent = 100 * done // total if total else 0
-        if quiet or (step, percent if terminal else 0) == last:
-            return
-        last = (step, percent if terminal else 0)
-        if terminal:
-            amount = f" {percent} % of {format_size(total)}" if total else ""
-            print(f"\r\x1b[K{step}{amount}", end="", file=sys.stderr, flush=True)
-        else:
-            print(step, file=sys.stderr, flush=True)
-
+    line = _Line(quiet)
     try:
-        yield show
+        yield line
     finally:
-        if terminal and last[0]:
+        line.clear()
+
+
+class _Line(Progress):
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._text, self._total = "", 0
+        self._shown = ""
+
+    def step(self, text: str, total: int = 0) -> None:
+        self._text, self._total = text, total
+        self._show(0)
+
+    def at(self, done: int, total: int = 0) -> None:
+        self._total = total or self._total
+        self._show(done)
+
+    def clear(self) -> None:
+        if self._terminal and self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def _show(self, done: int) -> None:
+        has_amount = self._terminal and self._total
+        amount = f" {100 * done // self._total} % of {format_size(self._total)}" if has_amount else ""
+        line = f"{self._text}{amount}"
+        if self._quiet or line == self._shown:
+            return
+        self._shown = line
+        if self._terminal:
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.progress import Progress
 from qubes_manager.services.gui.notices import Notice
 
 
@@ -21,12 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         notice = Notice(f"{options.VMNAME}: {options.APPLICATION}")
         try:
             domain = session.find(options.VMNAME)
-            steps: asyncio.Queue[str] = asyncio.Queue()
+            steps = _Steps()
             teller = asyncio.get_running_loop().create_task(_tell(notice, steps))
             try:
                 startup_id = os.environ.get("DESKTOP_STARTUP_ID", "")
                 await session.services.launching.application(
-                    domain.key, options.APPLICATION, step=steps.put_nowait, startup_id=startup_id
+                    domain.key, options.APPLICATION, progress=steps, startup_id=startup_id
                 )
             finally:
                 teller.cancel()
@@ -39,6 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(options, job)
 
 
-async def _tell(notice: Notice, steps: "asyncio.Queue[str]") -> None:
+class _Steps(Progress):
+    """Steps that were not said yet."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def step(self, text: str, total: int = 0) -> None:
+        self.queue.put_nowait(text)
+
+
+async def _tell(notice: Notice, steps: _Steps) -> None:
     while True:
-        await notice.say(await steps.get())
+        await notice.say(await steps.queue.get())

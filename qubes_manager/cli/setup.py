@@ -1,6 +1,5 @@
 """qubes-manager setup: template and first domains unattended, or the demo domains."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,7 +56,8 @@ async def _demo(session: Session, options: Namespace) -> int:
     uri = session.uris[0]
     demo = session.services.demo
     if options.demo:
-        made = await demo.create(uri, lambda step: print(step, file=sys.stderr))
+        with progress_line(quiet=bool(options.quiet)) as progress:
+            made = await demo.create(uri, progress)
         names = [session.store.domains[key].name for key in made]
         print(f"made {', '.join(names)}" if names else "the demo domains are there already")
     else:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.progress import Progress
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.listing import table
 from qubes_manager.services.hosts.store import HostPhase
@@ -24,7 +25,7 @@ async def take_picture(window: MainWindow, services: Services, target: Path, *, 
     await _until(lambda: _settled(services), _CONNECT_SECONDS)
     connected = [uri for uri, s in services.store.hosts.items() if s.phase is HostPhase.CONNECTED]
     if demo and connected and not any(not d.is_host for d in services.store.of_host(connected[0])):
-        keys = await services.demo.create(connected[0], print)
+        keys = await services.demo.create(connected[0], _Printed())
         await asyncio.gather(*(services.lifecycle.start(key) for key in keys))
         await _until(lambda: all(services.store.domains[key].agent for key in keys), _AGENT_SECONDS)
         window.view.select(keys[:1])
@@ -34,6 +35,11 @@ async def take_picture(window: MainWindow, services: Services, target: Path, *, 
         raise QubesManagerError(f"the picture could not be written to {target}")
     print(f"picture of the window: {target}")
     print(table(services.store.domains.values()))
+
+
+class _Printed(Progress):
+    def step(self, text: str, total: int = 0) -> None:
+        print(text)
 
 
 def _settled(services: Services) -> bool:

@@ -9,7 +9,6 @@ from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.template_recipe import TemplateRecipe
-from qubes_manager.services.making.making import never, no_progress
 from tests.integration.conftest import World
 
 # A mount of its disk, which the tiny guest does not do by itself; its drivers come behind its agent.
@@ -35,7 +34,7 @@ async def make_tiny_template(world: World, guest: TinyGuest, folder: Path, name:
     run_tool_now(["qemu-img", "convert", "-O", "qcow2", image, root])
     await volume_store.ensure_pool(world.hosts.connection(world.uri))
     built = BuiltTemplate(root, guest.kernel, guest.initrd)
-    return await world.templates.make(world.uri, name, TemplateRecipe("trixie"), built, 256, 1, no_progress, never)
+    return await world.templates.make(world.uri, name, TemplateRecipe("trixie"), built, 256, 1)
 
 
 async def say(world: World, key: DomainKey, command: str) -> str:

@@ -12,6 +12,7 @@ from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.errors import BadInput, Cancelled, HostCallFailed, NotFound, Refused
+from tests.heard_progress import HeardProgress
 from tests.integration.conftest import World
 
 pytestmark = pytest.mark.guest
@@ -33,16 +34,19 @@ def request(image: Path | None, **changes: object) -> CreationRequest:
 
 async def test_a_domain_is_made_of_a_copy_that_is_the_same_to_the_bit(world: World, image: Path) -> None:
     digest = hashlib.sha256(image.read_bytes()).hexdigest()
-    steps: list[str] = []
-    key = await world.creation.create(
-        world.uri, request(image, checksum=digest), progress=lambda step, _done, _all: steps.append(step)
-    )
+    progress = HeardProgress()
+    key = await world.creation.create(world.uri, request(image, checksum=digest), progress=progress)
     domain = world.store.domains[key]
     assert (domain.klass, domain.label.name, domain.state) == ("StandaloneVM", "blue", DomainState.HALTED)
     copy = Path(domain.config.disks[0].source)
     assert hashlib.sha256(copy.read_bytes()).hexdigest() == digest
     assert copy.stat().st_blocks * 512 < 16 << 20, "holes stay holes"
-    assert "Copying the image" in steps
+    assert progress.steps == ["Checking the image’s checksum", "Copying the image"]
+    checked, copied = progress.amounts.values()
+    size = copy.stat().st_size
+    assert checked[-1] == (size, size)
+    # Holes at the end are not read.
+    assert 0 < copied[-1][0] <= copied[-1][1] == size
     assert await world.removal.describe_loss(domain)
     await world.removal.remove(key)
     assert not copy.exists()
@@ -109,8 +113,9 @@ async def test_names_are_checked_before_anything_is_made(world: World, image: Pa
 
 async def test_a_copy_that_is_cancelled_leaves_nothing(world: World, image: Path) -> None:
     image.write_bytes(image.read_bytes() + b"x" * (8 << 20))
+    progress = HeardProgress(stop_at="Copying the image")
     with pytest.raises(Cancelled):
-        await world.creation.create(world.uri, request(image), cancelled=lambda: True)
+        await world.creation.create(world.uri, request(image), progress=progress)
     assert await left_over(world) == []
     assert not world.named("made")
 

@@ -21,6 +21,7 @@ from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Cancelled, Refused
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import Role
+from tests.heard_progress import HeardProgress
 from tests.integration.conftest import COMMANDS, World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files
 from tests.integration.test_templates import KEPT, app
@@ -266,17 +267,11 @@ async def test_a_build_that_is_cancelled_leaves_nothing(
     scratch.mkdir()
     monkeypatch.setenv("QUBES_MANAGER_SCRATCH", str(scratch))
     before = await pool_files(world)
-    steps: list[str] = []
+    progress = HeardProgress(stop_at="Downloading the base system")
     build = world.templates
     with pytest.raises(Cancelled):
-        await build.build(
-            world.uri,
-            "never",
-            TemplateRecipe("bookworm"),
-            progress=lambda step, _done, _total: steps.append(step),
-            cancelled=lambda: "Downloading the base system" in steps,
-        )
-    assert steps[0] == "Reading the lists of packages"
+        await build.build(world.uri, "never", TemplateRecipe("bookworm"), progress=progress)
+    assert progress.steps[0] == "Reading the lists of packages"
     assert list(scratch.iterdir()) == []
     assert await pool_files(world) == before
     assert not world.named("never")

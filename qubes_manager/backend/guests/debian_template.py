@@ -18,10 +18,11 @@ from pathlib import Path
 
 from qubes_manager.backend.host.host_tools import run_long_tool, run_tool_now
 from qubes_manager.core.errors import QubesManagerError, Refused
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.template_recipe import TemplateRecipe
 
-Report = Callable[[str], object]
+LineSink = Callable[[str], object]
 
 # What of our package goes where in the guest; None is for files that only the build needs.
 _FILES = {
@@ -83,14 +84,13 @@ def build_template(
     recipe: TemplateRecipe,
     target: Path,
     *,
-    report: Report = lambda _step: None,
-    log_line: Report = lambda _line: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = SILENT,
+    log_line: LineSink = lambda _line: None,
 ) -> BuiltTemplate:
     """Build the files of a template in the folder *target*; blocks for one to several minutes.
 
-    *report* gets the steps in words, *log_line* all that the tools say. Nothing is left behind when it is cancelled
-    or fails. Raises BadInput, NotFound without the tools, Refused without room, Cancelled, QubesManagerError.
+    *progress* is told the steps, *log_line* all that the tools say. Nothing is left behind when it is cancelled or
+    fails. Raises BadInput, NotFound without the tools, Refused without room, Cancelled, QubesManagerError.
     """
     recipe.check()
     _refuse_without_room(target)
@@ -98,38 +98,36 @@ def build_template(
     work = Path(tempfile.mkdtemp(prefix="qubes-manager-template-", dir=scratch_folder()))
     try:
         work.chmod(0o711)
-        return _build(recipe, work, target, report, log_line, cancelled)
+        return _build(recipe, work, target, progress, log_line)
     finally:
         _remove(work)
 
 
-def _build(
-    recipe: TemplateRecipe, work: Path, target: Path, report: Report, log_line: Report, cancelled: Callable[[], bool]
-) -> BuiltTemplate:
+def _build(recipe: TemplateRecipe, work: Path, target: Path, progress: Progress, log_line: LineSink) -> BuiltTemplate:
     def on_line(line: str) -> None:
         log_line(line)
         step = next((words for theirs, words in _STEPS.items() if line.startswith(f"I: {theirs}")), "")
         if step:
-            report(step)
+            progress.step(step)
 
     archive, stage, made = work / "root.tar", work / "stage", work / "made"
     _stage(stage)
     environment = {"TMPDIR": str(work), "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     argv = _mmdebstrap(recipe, stage, archive)
     log_line(" ".join(argv))
-    run_long_tool(argv, on_line=on_line, cancelled=cancelled, cwd=work, environment=environment)
-    report("Making the file system")
+    run_long_tool(argv, on_line=on_line, progress=progress, cwd=work, environment=environment)
+    progress.step("Making the file system")
     made.mkdir()
     made.chmod(0o777)
     script = ["sh", "-ec", _MAKE_FILE_SYSTEM, "sh", str(made), f"{recipe.size >> 10}K"]
-    run_long_tool([*_helper(), *script], on_line=log_line, cancelled=cancelled, cwd=work, source=archive)
-    report("Making the disk image")
+    run_long_tool([*_helper(), *script], on_line=log_line, progress=progress, cwd=work, source=archive)
+    progress.step("Making the disk image")
     target.mkdir(parents=True, exist_ok=True)
     built = BuiltTemplate(target / "root.qcow2", target / "vmlinuz", target / "initrd.img")
     _take_boot_files(archive, built)
     archive.unlink()
     convert: list[str | Path] = ["qemu-img", "convert", "-O", "qcow2", made / "root.img", built.root]
-    run_long_tool(convert, on_line=log_line, cancelled=cancelled)
+    run_long_tool(convert, on_line=log_line, progress=progress)
     return built
 
 

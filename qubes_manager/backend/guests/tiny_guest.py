@@ -11,13 +11,13 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.core.errors import NotFound
+from qubes_manager.core.progress import SILENT, Progress
 
 _PACKAGES = ("busybox-static", "qemu-guest-agent")
 # The cloud kernel has no USB, so the general one is taken.
@@ -63,10 +63,10 @@ def recipe_digest() -> str:
     return seen.hexdigest()[:12]
 
 
-def build_tiny_guest(cache: Path, report: Callable[[str], None] = lambda _: None) -> TinyGuest:
+def build_tiny_guest(cache: Path, progress: Progress = SILENT) -> TinyGuest:
     """Return the tiny guest from *cache*, built first where it is not there yet; blocks for about 20 s then.
 
-    Raises NotFound on a machine that is not an x86-64 Debian, QubesManagerError when a tool fails.
+    Raises NotFound on a machine that is not an x86-64 Debian, Cancelled, QubesManagerError when a tool fails.
     """
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise NotFound("the demo guest is built from Debian packages: it needs an x86-64 machine with apt")
@@ -80,9 +80,11 @@ def build_tiny_guest(cache: Path, report: Callable[[str], None] = lambda _: None
         work = Path(work_name)
         made = work / "made"
         made.mkdir()
-        report("fetching the parts of the demo guest")
+        progress.raise_if_cancelled()
+        progress.step("Fetching the parts of the demo guest")
         tree = _fetch(work)
-        report("putting the demo guest together")
+        progress.raise_if_cancelled()
+        progress.step("Putting the demo guest together")
         _assemble(tree, work / "root", made)
         made.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,6 @@ import grp
 import os
 import re
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +46,9 @@ def _dotted(number: int) -> str:
 def host_validation() -> list[tuple[str, str, str]]:
     """Return (what, PASS, WARN, FAIL or NOTE, advice) as virt-host-validate says; empty where it is not installed."""
     lines: list[str] = []
-    deadline = time.monotonic() + _VALIDATE_SECONDS
     # It exits with an error when a check fails, which is nothing that failed here.
     with contextlib.suppress(NotFound, QubesManagerError):
-        run_long_tool(
-            ["virt-host-validate", "qemu"], on_line=lines.append, cancelled=lambda: time.monotonic() > deadline
-        )
+        run_long_tool(["virt-host-validate", "qemu"], on_line=lines.append, timeout=_VALIDATE_SECONDS)
     found = (_VALIDATE.match(_COLOURS.sub("", line)) for line in lines)
     return [(match[1], match[2], match[3] or "") for match in found if match]
 

@@ -1,16 +1,19 @@
 """Running the host's own tools (qemu-img, lsblk, …) without blocking an event loop."""
 
 import contextlib
+import math
 import os
 import selectors
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from qubes_manager.core.errors import Cancelled, NotFound, QubesManagerError, TimedOut
+from qubes_manager.core.errors import NotFound, QubesManagerError, TimedOut
+from qubes_manager.core.progress import SILENT, Progress
 
 _ASK_SECONDS = 0.2
 _LAST_LINES = 40
@@ -53,16 +56,17 @@ def run_long_tool(
     argv: Sequence[str | Path],
     *,
     on_line: Callable[[str], object],
-    cancelled: Callable[[], bool],
+    progress: Progress = SILENT,
+    timeout: float = math.inf,
     cwd: Path | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
     source: Path | None = None,
 ) -> None:
     """Run a host tool that may take minutes; for worker threads.
 
-    *on_line* gets each line of its output and errors. *cancelled* is asked five times a second; then the tool and
-    all that it started are ended. *source* is a file to be its standard input. Raises NotFound, Cancelled, or
-    QubesManagerError with the tool's last lines as details.
+    *on_line* gets each line of its output and errors. Five times a second *progress* is asked whether the tool and
+    all that it started are to be ended; *timeout* is in seconds. *source* is a file to be its standard input. Raises
+    NotFound, Cancelled, TimedOut, or QubesManagerError with the tool's last lines as details.
     """
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with source.open("rb") if source else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
@@ -78,8 +82,15 @@ def run_long_tool(
             )
         except FileNotFoundError:
             raise NotFound(f"{argv[0]} is not installed; install the package that has it and try again") from None
+    deadline = time.monotonic() + timeout
+
+    def check() -> None:
+        progress.raise_if_cancelled()
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{argv[0]} did not finish within {timeout:.0f} s")
+
     try:
-        for line in _lines(process, cancelled):
+        for line in _lines(process, check):
             last.append(line)
             on_line(line)
         process.wait()
@@ -90,15 +101,14 @@ def run_long_tool(
         raise QubesManagerError(f"{Path(argv[0]).name} failed: {reason}", "\n".join(last))
 
 
-def _lines(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> Iterator[str]:
-    """What a process says, line by line (carriage returns end lines too); raises Cancelled."""
+def _lines(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Iterator[str]:
+    """What a process says, line by line (carriage returns end lines too); *check* is called in between."""
     assert process.stdout
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            if cancelled():
-                raise Cancelled()
+            check()
             if not selector.select(_ASK_SECONDS):
                 continue
             data = os.read(process.stdout.fileno(), 1 << 16)

@@ -12,7 +12,8 @@ from typing import IO, Any
 import zstandard
 
 from qubes_manager.backend.host.host_tools import run_long_tool
-from qubes_manager.core.errors import BadInput, Cancelled, NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
+from qubes_manager.core.progress import SILENT, Progress
 
 _CHUNK = 1 << 20
 _BLOCK = 4096
@@ -24,8 +25,6 @@ _MAGIC: dict[bytes, Callable[[IO[bytes]], Any]] = {
 }
 _GNU_LINE = re.compile(r"([0-9a-fA-F]{64}|[0-9a-fA-F]{128})\s+[* ]?(\S.*)")
 _BSD_LINE = re.compile(r"SHA(?:256|512)\s*\((.+)\)\s*=\s*([0-9a-fA-F]{64}|[0-9a-fA-F]{128})")
-
-Progress = Callable[[int, int], None]
 
 
 class _ZstdFile:
@@ -65,7 +64,7 @@ def is_compressed(path: Path) -> bool:
     return any(head.startswith(magic) for magic in _MAGIC)
 
 
-def unpack(source: Path, target: Path, progress: Progress, cancelled: Callable[[], bool]) -> None:
+def unpack(source: Path, target: Path, progress: Progress = SILENT) -> None:
     """Unpack a compressed image to *target*, zeros as holes; raises Cancelled, Refused, QubesManagerError."""
     total = source.stat().st_size
     with source.open("rb") as packed, target.open("wb") as file:
@@ -75,10 +74,9 @@ def unpack(source: Path, target: Path, progress: Progress, cancelled: Callable[[
         try:
             with contextlib.closing(opener(packed)) as plain:
                 while data := plain.read(_CHUNK):
-                    if cancelled():
-                        raise Cancelled()
+                    progress.raise_if_cancelled()
                     _write_sparse(file, data)
-                    progress(packed.tell() if not packed.closed else total, total)
+                    progress.at(packed.tell() if not packed.closed else total, total)
         except (lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile, EOFError) as error:
             raise Refused(f"“{source.name}” is damaged: {error}") from error
         except OSError as error:
@@ -96,10 +94,10 @@ def _write_sparse(file: IO[bytes], data: bytes) -> None:
             file.write(block)
 
 
-def convert(source: Path, image_format: str, target: Path, cancelled: Callable[[], bool]) -> None:
+def convert(source: Path, image_format: str, target: Path, progress: Progress = SILENT) -> None:
     """Write the image *source* as qcow2 to *target*; raises Cancelled, QubesManagerError."""
     argv: list[str | Path] = ["qemu-img", "convert", "-f", image_format, "-O", "qcow2", source, target]
-    run_long_tool(argv, on_line=lambda _line: None, cancelled=cancelled)
+    run_long_tool(argv, on_line=lambda _line: None, progress=progress)
 
 
 def checksum_from_list(path: Path, image: str) -> str:

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from qubes_manager.backend.host.host_tools import run_tool_now
-from qubes_manager.core.errors import Cancelled, NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.progress import SILENT, Progress
 
 _FORMATS = ("qcow2", "raw", "vmdk", "vdi", "vhdx", "qed")
 _SECTOR = 512
@@ -87,20 +87,14 @@ def _content(path: Path) -> str:
     return found.get("TYPE") or found.get("PTTYPE") or ""
 
 
-def file_digest(
-    path: Path,
-    algorithm: str,
-    cancelled: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], None] = lambda _done: None,
-) -> str:
-    """Return the hexadecimal digest of a file. Blocks; after every MiB *cancelled* is asked and *progress* told."""
+def file_digest(path: Path, algorithm: str, progress: Progress = SILENT) -> str:
+    """Return the hexadecimal digest of a file; raises Cancelled. Blocks, and tells and asks *progress* every MiB."""
     digest = hashlib.new(algorithm)
     done = 0
     with path.open("rb") as file:
         while data := file.read(1 << 20):
-            if cancelled():
-                raise Cancelled()
+            progress.raise_if_cancelled()
             digest.update(data)
             done += len(data)
-            progress(done)
+            progress.at(done)
     return digest.hexdigest()

@@ -12,13 +12,12 @@ from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.libvirt_errors import translate
 from qubes_manager.backend.storage.volume_store import POOL, Volume, look_up, refresh_now, volume_xml
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.errors import Cancelled, QubesManagerError
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.progress import SILENT, Progress
 
 _CHUNK = 1 << 20
 # libvirt's messages carry at most 256 KiB of a stream (virnetprotocol.x).
 _DOWNLOAD_CHUNK = 256 << 10
-
-Progress = Callable[[int, int], None]
 
 
 async def upload_volume(
@@ -27,12 +26,11 @@ async def upload_volume(
     source: Path,
     *,
     pool: str = POOL,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = SILENT,
 ) -> tuple[Volume, str]:
     """Copy the image file *source* into a new volume and return it with the SHA-256 of what was read.
 
-    Holes stay holes. *progress* gets bytes done and in all, from a thread; *cancelled* is asked after every MiB.
+    Holes stay holes. *progress* is told and asked after every MiB, from a thread.
     On any error the volume is gone again. Raises Cancelled, QubesManagerError.
     """
 
@@ -42,7 +40,7 @@ async def upload_volume(
         place = raw.storagePoolLookupByName(pool)
         volume = place.createXML(xml, 0)
         try:
-            digest = _send(raw, volume, source, size, progress, cancelled)
+            digest = _send(raw, volume, source, size, progress)
             # The volume was made raw so that its size is the file's; a refresh reads the real format.
             refresh_now(place)
         except BaseException:
@@ -57,14 +55,7 @@ async def upload_volume(
         raise QubesManagerError(f"cannot read “{source}”: {error.strerror}") from error
 
 
-def _send(
-    raw: libvirt.virConnect,
-    volume: libvirt.virStorageVol,
-    source: Path,
-    size: int,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> str:
+def _send(raw: libvirt.virConnect, volume: libvirt.virStorageVol, source: Path, size: int, progress: Progress) -> str:
     digest = hashlib.sha256()
     stream = raw.newStream(0)
     volume.upload(stream, 0, size, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
@@ -74,11 +65,10 @@ def _send(
 
         def read(_stream: object, count: int, _opaque: object) -> bytes:
             try:
-                if cancelled():
-                    raise Cancelled()
+                progress.raise_if_cancelled()
                 data = os.read(file.fileno(), min(count, _CHUNK))
                 digest.update(data)
-                progress(os.lseek(file.fileno(), 0, os.SEEK_CUR), size)
+                progress.at(os.lseek(file.fileno(), 0, os.SEEK_CUR), size)
                 return data
             except BaseException as error:
                 failure.append(error)
@@ -140,8 +130,7 @@ async def read_volume(
     name: str,
     sink: Callable[[bytes], object],
     *,
-    progress: Progress = lambda _done, _total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = SILENT,
 ) -> str:
     """Pass all bytes of a volume's file to *sink*, in a thread, and return their SHA-256; raises Cancelled."""
 
@@ -154,12 +143,11 @@ async def read_volume(
         done = 0
         try:
             while data := stream.recv(_DOWNLOAD_CHUNK):
-                if cancelled():
-                    raise Cancelled()
+                progress.raise_if_cancelled()
                 sink(data)
                 digest.update(data)
                 done += len(data)
-                progress(done, int(total))
+                progress.at(done, int(total))
             stream.finish()
         except BaseException:
             with contextlib.suppress(libvirt.libvirtError):

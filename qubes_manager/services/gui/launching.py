@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
 
 from qubes_manager.backend.guests.guest_agent import GuestAgent
 from qubes_manager.core.applications import check_id
 from qubes_manager.core.domain import Domain, DomainKey, DomainState
 from qubes_manager.core.errors import GuestError, NotFound, Refused
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.lifecycle import Lifecycle
 from qubes_manager.services.gui.links import GuiLinks
@@ -24,7 +24,6 @@ _LONG_PAUSE = 0.25
 _ANSWER_PATIENCE = 60.0
 # Seconds that an application may take to its first window before nobody waits for it any longer.
 _WINDOW_PATIENCE = 60.0
-Step = Callable[[str], object]
 
 
 class Launching:
@@ -37,9 +36,9 @@ class Launching:
         self._links = links
 
     async def application(
-        self, key: DomainKey, app_id: str, *, step: Step = lambda _text: None, startup_id: str = ""
+        self, key: DomainKey, app_id: str, *, progress: Progress = SILENT, startup_id: str = ""
     ) -> None:
-        """Start an application by its id; *step* is told what is being waited for.
+        """Start an application by its id; *progress* is told what is being waited for.
 
         *startup_id* is the desktop's name for this launch. Raises BadInput, Refused, GuestError, and NotFound when the
         application is not there any more.
@@ -49,19 +48,19 @@ class Launching:
         _refuse_without_port(domain)
         link = self._links.link(key.connection)
         if domain.state is not DomainState.RUNNING:
-            step(f"“{domain.name}” is being started")
+            progress.step(f"“{domain.name}” is being started")
             await self._lifecycle.start(key)
         # The windows come to the screen by themselves as soon as both sides are there.
         opening = asyncio.get_running_loop().create_task(link.ensure())
         try:
-            step(f"waiting for “{domain.name}”")
+            progress.step(f"waiting for “{domain.name}”")
             agent = await self._commands.ready(key)
             await opening
         finally:
             opening.cancel()
         if startup_id:
             await link.ask({"do": "launching", "uuid": key.uuid, "startup_id": startup_id})
-        step(f"starting {app_id} in “{domain.name}”")
+        progress.step(f"starting {app_id} in “{domain.name}”")
         await _order(domain, agent, app_id)
 
     async def window(self, key: DomainKey, before: int, timeout: float = _WINDOW_PATIENCE) -> bool:

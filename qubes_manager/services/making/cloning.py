@@ -8,13 +8,14 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, Job
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.names import check_name
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
 from qubes_manager.services.domains.undoing import undo
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.making.creation import console_log_path, refuse_taken_name
-from qubes_manager.services.making.making import Progress, VolumePlan, no_progress, plan_copy, plan_empty
+from qubes_manager.services.making.making import VolumePlan, plan_copy, plan_empty
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 _COPIED = (Role.PRIVATE, Role.SEED)
@@ -28,7 +29,7 @@ class Cloning:
         self._store = store
         self._roots = roots
 
-    async def clone(self, key: DomainKey, name: str, *, pool: str = "", progress: Progress = no_progress) -> DomainKey:
+    async def clone(self, key: DomainKey, name: str, *, pool: str = "", progress: Progress = SILENT) -> DomainKey:
         """Clone a domain; returns the new one's key. On any error nothing is left behind.
 
         A template's clone starts above its current revision and copies nothing; what a domain has written is copied.

@@ -17,22 +17,14 @@ from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.errors import NotFound, Refused
 from qubes_manager.core.labels import LABELS
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
 from qubes_manager.services.files.scratch import scratch
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
-from qubes_manager.services.making.making import (
-    Asked,
-    Made,
-    Progress,
-    make_domain,
-    never,
-    no_progress,
-    plan_empty,
-    plan_upload,
-)
+from qubes_manager.services.making.making import Made, make_domain, plan_empty, plan_upload
 from qubes_manager.services.volumes.image_import import ReadyImage, ready_image
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
@@ -54,13 +46,10 @@ class Creation:
         self._roots = roots
         self._virt_types = virt_types
 
-    async def create(
-        self, uri: str, request: CreationRequest, *, progress: Progress = no_progress, cancelled: Asked = never
-    ) -> DomainKey:
+    async def create(self, uri: str, request: CreationRequest, *, progress: Progress = SILENT) -> DomainKey:
         """Make a domain; on any error nothing is left behind.
 
-        *progress* gets the step, bytes done and bytes in all, from a thread. Raises BadInput, Refused, NotFound,
-        HostCallFailed, Cancelled.
+        *progress* is told from threads too. Raises BadInput, Refused, NotFound, HostCallFailed, Cancelled.
         """
         request.check()
         refuse_taken_name(self._store, uri, request.name)
@@ -74,9 +63,8 @@ class Creation:
                 request.checksum,
                 as_qcow2=request.klass is DomainClass.TEMPLATE,
                 progress=progress,
-                cancelled=cancelled,
             ) as ready:
-                key = await self._from_image(uri, request, ready, progress, cancelled)
+                key = await self._from_image(uri, request, ready, progress)
             if request.move and request.image and not ready.image.is_iso:
                 await asyncio.to_thread(request.image.expanduser().unlink)
         if request.autostart:
@@ -103,7 +91,7 @@ class Creation:
         connection = self._hosts.connection(uri)
         boot = [v for role in (Role.KERNEL, Role.INITRD) if (v := template.config.volume(role))]  # type: ignore[union-attr]
         paths = await volume_store.volume_paths(connection, [current, *boot])
-        progress("Creating the domain", 0, 0)
+        progress.step("Creating the domain")
         draft = await self._draft(uri, request, template, paths.get(Role.KERNEL, ""))
         if request.klass is DomainClass.APP:
             return await self._app(uri, request, draft, paths, current.format)
@@ -156,9 +144,7 @@ class Creation:
 
     # From an image.
 
-    async def _from_image(
-        self, uri: str, request: CreationRequest, ready: ReadyImage, progress: Progress, cancelled: Asked
-    ) -> DomainKey:
+    async def _from_image(self, uri: str, request: CreationRequest, ready: ReadyImage, progress: Progress) -> DomainKey:
         image, connection = ready.image, self._hosts.connection(uri)
         if image.is_iso and request.klass is DomainClass.TEMPLATE:
             raise Refused("install from the ISO into a StandaloneVM first, then make that a template")
@@ -171,7 +157,7 @@ class Creation:
         if image.is_iso:
             plans = [plan_empty(connection, replace(record, verified=""), request.install_size)]
         else:
-            plans = [plan_upload(connection, record, image.path, progress, cancelled)]
+            plans = [plan_upload(connection, record, image.path, progress)]
         image_format = "qcow2" if image.is_iso else image.format
 
         async def finish(made: Made) -> NewDomain:
@@ -186,7 +172,7 @@ class Creation:
         async with self._seed(request, draft.uuid) as seed:
             if seed and not image.is_iso:
                 record = OwnVolume(Role.SEED, pool, volume_name(request.name, draft.uuid, Role.SEED, "iso"))
-                plans.append(plan_upload(connection, record, seed, no_progress, never))
+                plans.append(plan_upload(connection, record, seed, SILENT))
             return await make_domain(self._hosts, uri, draft, plans, finish)
 
     @asynccontextmanager

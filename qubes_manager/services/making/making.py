@@ -15,22 +15,12 @@ from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.backend.storage import volume_store, volume_streams
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import DomainKey, Job
+from qubes_manager.core.progress import Progress
 from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.domains.undoing import undo
 from qubes_manager.services.hosts.hosts import Hosts
 
-Progress = Callable[[str, int, int], None]
-Asked = Callable[[], bool]
 Made = dict[Role, volume_store.Volume]
-
-
-def no_progress(_step: str, _done: int, _total: int) -> None:
-    """For callers who do not want to know."""
-
-
-def never() -> bool:
-    """For callers who do not cancel."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +43,13 @@ def plan_empty(connection: LibvirtConnection, record: OwnVolume, size: int, secr
     return VolumePlan(record, make)
 
 
-def plan_upload(
-    connection: LibvirtConnection, record: OwnVolume, source: Path, progress: Progress, cancelled: Asked
-) -> VolumePlan:
+def plan_upload(connection: LibvirtConnection, record: OwnVolume, source: Path, progress: Progress) -> VolumePlan:
     """A copy of an image file, to the bit."""
 
     async def make() -> tuple[volume_store.Volume, OwnVolume]:
+        progress.step(f"Copying {_what(record)}")
         made, digest = await volume_streams.upload_volume(
-            connection,
-            record.name,
-            source,
-            pool=record.pool,
-            progress=lambda done, total: progress(f"Copying {_what(record)}", done, total),
-            cancelled=cancelled,
+            connection, record.name, source, pool=record.pool, progress=progress
         )
         return made, replace(record, digest=digest)
 
@@ -78,7 +62,7 @@ def plan_copy(
     """A whole copy of another domain's volume, as qcow2 or with *raw* to the bit."""
 
     async def make() -> tuple[volume_store.Volume, OwnVolume]:
-        progress(f"Copying {_what(record)}", 0, 0)
+        progress.step(f"Copying {_what(record)}")
         image_format = "raw" if raw else "qcow2"
         return await volume_store.copy_volume(connection, source, record.name, record.pool, image_format), record
 

@@ -13,6 +13,7 @@ from qubes_manager.core.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS
 from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
 from qubes_manager.services.files.scratch import scratch
@@ -20,7 +21,7 @@ from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
 from qubes_manager.services.making.creation import GUI_FEATURE, boot_words, console_log_path, refuse_taken_name
-from qubes_manager.services.making.making import Asked, Made, Progress, make_domain, never, no_progress, plan_upload
+from qubes_manager.services.making.making import Made, make_domain, plan_upload
 
 TEMPLATE_LABEL = "black"
 
@@ -43,8 +44,7 @@ class TemplateBuild:
         cache: Path | None = None,
         memory: int = DEFAULT_MEMORY,
         vcpus: int = DEFAULT_VCPUS,
-        progress: Progress = no_progress,
-        cancelled: Asked = never,
+        progress: Progress = SILENT,
     ) -> DomainKey:
         """Build a system and make a template of it; on any error nothing is left behind.
 
@@ -56,11 +56,11 @@ class TemplateBuild:
         refuse_taken_name(self._store, uri, name)
         await volume_store.ensure_pool(self._hosts.connection(uri))
         if cache is not None:
-            built = await asyncio.to_thread(self._build_cached, recipe, cache, progress, cancelled)
-            return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
+            built = await asyncio.to_thread(self._build_cached, recipe, cache, progress)
+            return await self.make(uri, name, recipe, built, memory, vcpus, progress)
         async with scratch("built") as folder:
-            built = await asyncio.to_thread(self._build, recipe, folder, progress, cancelled)
-            return await self.make(uri, name, recipe, built, memory, vcpus, progress, cancelled)
+            built = await asyncio.to_thread(self._build, recipe, folder, progress)
+            return await self.make(uri, name, recipe, built, memory, vcpus, progress)
 
     async def make(
         self,
@@ -70,8 +70,7 @@ class TemplateBuild:
         built: BuiltTemplate,
         memory: int,
         vcpus: int,
-        progress: Progress,
-        cancelled: Asked,
+        progress: Progress = SILENT,
     ) -> DomainKey:
         """Make a template of the files that were built."""
         connection = self._hosts.connection(uri)
@@ -81,7 +80,7 @@ class TemplateBuild:
             return OwnVolume(role, volume_store.POOL, volume_name(name, own, role, ending, revision), revision)
 
         plans = [
-            plan_upload(connection, record(role, ending, revision), source, progress, cancelled)
+            plan_upload(connection, record(role, ending, revision), source, progress)
             for role, ending, revision, source in (
                 (Role.KERNEL, "vmlinuz", 0, built.kernel),
                 (Role.INITRD, "img", 0, built.initrd),
@@ -122,24 +121,18 @@ class TemplateBuild:
 
         return await make_domain(self._hosts, uri, draft, plans, finish)
 
-    def _build(self, recipe: TemplateRecipe, target: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
+    def _build(self, recipe: TemplateRecipe, target: Path, progress: Progress) -> BuiltTemplate:
         self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._log.open("w", encoding="utf-8", buffering=1) as log:
-            return build_template(
-                recipe,
-                target,
-                report=lambda step: progress(step, 0, 0),
-                log_line=lambda line: log.write(f"{line}\n"),
-                cancelled=cancelled,
-            )
+            return build_template(recipe, target, progress=progress, log_line=lambda line: log.write(f"{line}\n"))
 
-    def _build_cached(self, recipe: TemplateRecipe, cache: Path, progress: Progress, cancelled: Asked) -> BuiltTemplate:
+    def _build_cached(self, recipe: TemplateRecipe, cache: Path, progress: Progress) -> BuiltTemplate:
         folder = cache / f"debian-{recipe.suite}-{recipe_digest(recipe)}"
         names = {"root": "root.qcow2", "kernel": "vmlinuz", "initrd": "initrd.img"}
         if not folder.exists():
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=cache) as work:
                 made = Path(work) / "made"
-                self._build(recipe, made, progress, cancelled)
+                self._build(recipe, made, progress)
                 made.rename(folder)
         return BuiltTemplate(**{field: folder / name for field, name in names.items()})

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.backend.domains.domain_actions import define
@@ -12,6 +11,7 @@ from qubes_manager.backend.storage import volume_store, volume_streams
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.services.domains.removal import Removal
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
@@ -24,8 +24,6 @@ DEMO_LABELS = {"work": "blue", "personal": "yellow", "untrusted": "red"}
 _MEMORY_MIB = 256
 # No timer check and no mitigations: in software emulation they cost seconds of a start.
 _CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check"
-
-Report = Callable[[str], None]
 
 
 class Demo:
@@ -42,13 +40,13 @@ class Demo:
         """The demo domains that are there."""
         return [d for d in self._store.of_host(uri) if d.config and DEMO_TAG in d.config.tags]
 
-    async def create(self, uri: str, report: Report = lambda _: None) -> list[DomainKey]:
-        """Make those of work, personal and untrusted that are not there; raises NotFound, QubesManagerError."""
+    async def create(self, uri: str, progress: Progress = SILENT) -> list[DomainKey]:
+        """Make those of work, personal, untrusted that are missing; raises NotFound, Cancelled, QubesManagerError."""
         taken = {domain.name for domain in self._store.of_host(uri)}
         missing = [name for name in DEMO_LABELS if name not in taken]
         if not missing:
             return []
-        guest = await asyncio.to_thread(build_tiny_guest, self._cache, report)
+        guest = await asyncio.to_thread(build_tiny_guest, self._cache, progress)
         return [await self.create_one(uri, guest, name, DEMO_LABELS[name]) for name in missing]
 
     async def create_one(

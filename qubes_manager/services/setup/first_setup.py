@@ -6,11 +6,11 @@ from pathlib import Path
 
 from qubes_manager.core.creation_request import DEFAULT_MEMORY, CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, TemplateRecipe
 from qubes_manager.services.files.global_defaults import GlobalDefaults
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.making.creation import Creation
-from qubes_manager.services.making.making import Asked, Progress, never, no_progress
 from qubes_manager.services.making.template_build import TEMPLATE_LABEL, TemplateBuild
 
 # The first domains and their colours, as users of Qubes OS know them.
@@ -51,26 +51,22 @@ class FirstSetup:
         """The templates that are there, by name."""
         return sorted(d.name for d in self._store.of_host(uri) if d.klass is DomainClass.TEMPLATE)
 
-    async def run(
-        self, uri: str, plan: SetupPlan, *, progress: Progress = no_progress, cancelled: Asked = never
-    ) -> SetupResult:
+    async def run(self, uri: str, plan: SetupPlan, *, progress: Progress = SILENT) -> SetupResult:
         """Build the template where it is not there, make it the default, and make the domains that are missing."""
         template = plan.template or (TEMPLATE_NAMES[plan.recipe.suite] if plan.recipe else "")
         if plan.recipe and template not in self.templates(uri):
-            await self._build.build(
-                uri, template, plan.recipe, memory=plan.memory, progress=progress, cancelled=cancelled
-            )
+            await self._build.build(uri, template, plan.recipe, memory=plan.memory, progress=progress)
         elif plan.image:
             load = CreationRequest(
                 template, TEMPLATE_LABEL, DomainClass.TEMPLATE, image=plan.image, checksum=plan.checksum
             )
-            await self._creation.create(uri, load, progress=progress, cancelled=cancelled)
+            await self._creation.create(uri, load, progress=progress)
         await asyncio.to_thread(self._defaults.set, "default_template", template)
         taken = {domain.name for domain in self._store.of_host(uri)}
         made = []
         for name, label in plan.domains:
             if name not in taken:
-                progress(f"Making {name}", 0, 0)
+                progress.step(f"Making {name}")
                 request = CreationRequest(name, label, DomainClass.APP, template=template, memory=plan.memory)
-                made.append(await self._creation.create(uri, request, progress=progress, cancelled=cancelled))
+                made.append(await self._creation.create(uri, request, progress=progress))
         return SetupResult(template, tuple(made))

@@ -15,12 +15,12 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.creation_request import check_volume_size
 from qubes_manager.core.domain import Activity, Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
+from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.volumes import MAX_KEEP, OwnVolume, Role, revisions, volume_name
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.making.making import Asked, Progress, never, no_progress
 from qubes_manager.services.volumes.image_import import ready_image
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 from qubes_manager.services.volumes.volume_records import drop, put
@@ -150,26 +150,19 @@ class DomainVolumes:
         sizes = await self._sizes(domain, record)
         await self._replace(domain, record, lambda new: self._blank(domain, new, sizes.capacity if sizes else 0))
 
-    async def import_image(
-        self, key: DomainKey, name: str, source: Path, *, progress: Progress = no_progress, cancelled: Asked = never
-    ) -> None:
+    async def import_image(self, key: DomainKey, name: str, source: Path, *, progress: Progress = SILENT) -> None:
         """Put a disk image in place of a halted domain's volume, whose data are lost."""
         domain = self._halted(key)
         record = self.own(domain, name)
         if record.revision or NAMED[name] not in (Role.ROOT, Role.PRIVATE):
             raise Refused("only the private volume, or the root of a StandaloneVM, can be replaced by an image")
-        async with ready_image(source, "", as_qcow2=True, progress=progress, cancelled=cancelled) as ready:
+        async with ready_image(source, "", as_qcow2=True, progress=progress) as ready:
             connection = self._hosts.connection(key.connection)
 
             async def upload(new: OwnVolume) -> volume_store.Volume:
-                path = ready.image.path
+                progress.step("Copying the image")
                 made, _digest = await volume_streams.upload_volume(
-                    connection,
-                    new.name,
-                    path,
-                    pool=new.pool,
-                    progress=lambda done, total: progress("Copying the image", done, total),
-                    cancelled=cancelled,
+                    connection, new.name, ready.image.path, pool=new.pool, progress=progress
                 )
                 return made
 
@@ -210,22 +203,17 @@ class DomainVolumes:
 
     # Reading.
 
-    async def verify(
-        self, domain: Domain, record: OwnVolume, *, progress: Progress = no_progress, cancelled: Asked = never
-    ) -> str:
+    async def verify(self, domain: Domain, record: OwnVolume, *, progress: Progress = SILENT) -> str:
         """Read a volume again and compare it with the digest from when it was made; returns the digest.
 
         Raises Refused when they differ, or when there is none: a volume that is written to has none.
         """
         if not record.digest:
             raise Refused(f"there is no checksum for {record.name}: its content has changed since it was made, rightly")
+        connection = self._hosts.connection(domain.key.connection)
+        progress.step("Reading the volume")
         found = await volume_streams.read_volume(
-            self._hosts.connection(domain.key.connection),
-            record.pool,
-            record.name,
-            lambda _data: None,
-            progress=lambda done, total: progress("Reading the volume", done, total),
-            cancelled=cancelled,
+            connection, record.pool, record.name, lambda _data: None, progress=progress
         )
         if not hmac.compare_digest(found, record.digest):
             raise Refused(
@@ -234,9 +222,7 @@ class DomainVolumes:
             )
         return found
 
-    async def export(
-        self, key: DomainKey, name: str, target: Path, *, progress: Progress = no_progress, cancelled: Asked = never
-    ) -> str:
+    async def export(self, key: DomainKey, name: str, target: Path, *, progress: Progress = SILENT) -> str:
         """Write a halted domain's volume to an image file, its SHA-256 to one beside it; returns the digest.
 
         A volume that stands on others is made whole first. Raises Refused, NotFound, Cancelled.
@@ -255,12 +241,12 @@ class DomainVolumes:
                     number = 1 + max(v.revision for v in domain.config.volumes) if domain.config else 0
                     new = volume_name(domain.name, key.uuid, record.role, ending)
                     whole = OwnVolume(record.role, record.pool, new, number, unfinished=True)
-                    progress("Making the volume whole", 0, 0)
+                    progress.step("Making the volume whole")
                     await actions.edit_config(put(whole))
                 try:
                     if whole is not record:
                         await volume_store.copy_volume(connection, record, whole.name)
-                    digest = await self._write(domain, whole, target, progress, cancelled)
+                    digest = await self._write(domain, whole, target, progress)
                 finally:
                     if whole is not record:
                         await asyncio.shield(volume_store.delete_volume(connection, whole.pool, whole.name))
@@ -268,19 +254,14 @@ class DomainVolumes:
         await self._hosts.refresh(key)
         return digest
 
-    async def _write(
-        self, domain: Domain, record: OwnVolume, target: Path, progress: Progress, cancelled: Asked
-    ) -> str:
+    async def _write(self, domain: Domain, record: OwnVolume, target: Path, progress: Progress) -> str:
+        connection = self._hosts.connection(domain.key.connection)
         part = target.with_name(f".{target.name}.part")
         try:
             with await asyncio.to_thread(part.open, "xb") as file:
+                progress.step("Writing the image")
                 digest = await volume_streams.read_volume(
-                    self._hosts.connection(domain.key.connection),
-                    record.pool,
-                    record.name,
-                    file.write,
-                    progress=lambda done, total: progress("Writing the image", done, total),
-                    cancelled=cancelled,
+                    connection, record.pool, record.name, file.write, progress=progress
                 )
                 await asyncio.to_thread(_sync, file)
             await asyncio.to_thread(part.rename, target)

@@ -13,6 +13,7 @@ from qubes_manager.services.gui.link import GuiLink
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
 from qubes_manager.ui.feedback.confirm import finished
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.feedback.progress import LoopProgress
 from qubes_manager.ui.feedback.tasks import Tasks
 
 
@@ -82,8 +83,9 @@ class AppCommands:
                     return
             services.links.want(key.connection)
             before = services.launching.mapped(key)
-            await services.launching.application(key, app.id, step=lambda text: shown.update(f"{title}: {text}…", 0, 0))
-            shown.update(f"{title}: waiting for its window…", 0, 0)
+            progress = LoopProgress(title, shown)
+            await services.launching.application(key, app.id, progress=progress)
+            progress.step("waiting for its window")
             if not await services.launching.window(key, before):
                 self._messages.show_message(
                     Level.WARNING,

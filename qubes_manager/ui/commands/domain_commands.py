@@ -153,7 +153,7 @@ class DomainCommands:
         name = dialog.name.text()
         await self._jobs.run(
             f"Cloning “{domain.name}”",
-            lambda progress, _asked: services.cloning.clone(domain.key, name, progress=progress),
+            lambda progress: services.cloning.clone(domain.key, name, progress=progress),
             cancellable=False,
         )
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QDialog
 
 from qubes_manager.core.domain import DomainKey
-from qubes_manager.core.errors import Cancelled, QubesManagerError
+from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.files.logs import BUILD_LOG
 from qubes_manager.services.hosts.networks import network_choices
 from qubes_manager.services.hosts.store import HostPhase
-from qubes_manager.services.making.making import Asked, Progress
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.dialogs.gui_options_dialog import GuiOptionsDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
@@ -113,7 +112,7 @@ class WindowCommands:
         start = dialog.start.isChecked()
         key = await self._jobs.run(
             f"Making “{request.name}”",
-            lambda progress, asked: services.creation.create(uri, request, progress=progress, cancelled=asked),
+            lambda progress: services.creation.create(uri, request, progress=progress),
         )
         self._select([key])
         if start:
@@ -145,9 +144,7 @@ class WindowCommands:
         name, recipe = dialog.name.text(), dialog.fields.recipe()
         key = await self._jobs.run(
             f"Building “{name}”",
-            lambda progress, asked: self._services.templates.build(
-                uri, name, recipe, progress=progress, cancelled=asked
-            ),
+            lambda progress: self._services.templates.build(uri, name, recipe, progress=progress),
             buttons=[self._log_button()],
         )
         self._select([key])
@@ -168,7 +165,7 @@ class WindowCommands:
         start = assistant.domains.start.isChecked()
         result = await self._jobs.run(
             "Set-up",
-            lambda progress, asked: services.setup.run(uri, plan, progress=progress, cancelled=asked),
+            lambda progress: services.setup.run(uri, plan, progress=progress),
             buttons=[self._log_button()] if plan.recipe else [],
         )
         self._select(result.made)
@@ -180,13 +177,5 @@ class WindowCommands:
     async def make_demo(self) -> None:
         """Make the demo domains."""
         uri = self._uri()
-
-        async def work(progress: Progress, asked: Asked) -> list[DomainKey]:
-            def report(step: str) -> None:
-                if asked():
-                    raise Cancelled()
-                progress(step.capitalize(), 0, 0)
-
-            return await self._services.demo.create(uri, report)
-
-        self._select(await self._jobs.run("Demo", work))
+        made = await self._jobs.run("Demo", lambda progress: self._services.demo.create(uri, progress))
+        self._select(made)

@@ -169,7 +169,7 @@ class VolumesDialog(HintDialog):
         domain, info = self._require()
         digest = await self._jobs.run(
             f"Verifying {info.vid}",
-            lambda progress, asked: self._volumes.verify(domain, info.record, progress=progress, cancelled=asked),
+            lambda progress: self._volumes.verify(domain, info.record, progress=progress),
         )
         self.hint.setText(f"{info.vid} is what it was when it was made (sha256 {digest}).")
 
@@ -185,9 +185,7 @@ class VolumesDialog(HintDialog):
         """Write a volume to *target*."""
         digest = await self._jobs.run(
             f"Exporting {info.vid}",
-            lambda progress, asked: self._volumes.export(
-                domain.key, info.role.value, target, progress=progress, cancelled=asked
-            ),
+            lambda progress: self._volumes.export(domain.key, info.role.value, target, progress=progress),
         )
         self.hint.setText(f"Written to {target} (sha256 {digest}).")
 

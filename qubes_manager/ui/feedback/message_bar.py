@@ -179,9 +179,9 @@ class MessageBar(QWidget):
         """Whether a message is still there."""
         return message in self._messages.values()
 
-    def show_progress(self, text: str, key: str, buttons: Sequence[Button] = ()) -> "Progress":
+    def show_progress(self, text: str, key: str, buttons: Sequence[Button] = ()) -> "ProgressMessage":
         """Show a long job with a bar and buttons."""
-        return Progress(self, text, key, buttons)
+        return ProgressMessage(self, text, key, buttons)
 
 
 def _grows_with_text() -> QSizePolicy:
@@ -191,7 +191,7 @@ def _grows_with_text() -> QSizePolicy:
     return policy
 
 
-class Progress:
+class ProgressMessage:
     """A long job's message; ``update`` moves the bar, ``close`` takes the message away."""
 
     def __init__(self, bar: MessageBar, text: str, key: str, buttons: Sequence[Button]) -> None:
