@@ -1,0 +1,53 @@
+"""Tools that run for long: their lines, and how they are ended with all that they started."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.host.host_tools import run_long_tool
+from qubes_manager.core.errors import Cancelled, QubesManagerError, TimedOut
+from tests.heard_progress import HeardProgress
+
+
+def _ended(pid: int, patience: float = 10) -> bool:
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_every_line_is_heard_and_the_last_says_what_failed() -> None:
+    lines: list[str] = []
+    with pytest.raises(QubesManagerError, match="sh failed: no room") as caught:
+        run_long_tool(["sh", "-c", r"printf 'one\rtwo\n'; echo 'no room' >&2; exit 3"], on_line=lines.append)
+    assert lines == ["one", "two", "no room"]
+    assert caught.value.details == "one\ntwo\nno room"
+
+
+def test_a_tool_that_is_cancelled_is_ended_with_what_it_started() -> None:
+    progress = HeardProgress(stop_at="ready")
+    pids: list[int] = []
+
+    def hear(line: str) -> None:
+        pids.append(int(line))
+        progress.step("ready")
+
+    with pytest.raises(Cancelled):
+        run_long_tool(["sh", "-c", "sleep 600 & echo $!; wait"], on_line=hear, progress=progress)
+    assert len(pids) == 1
+    assert _ended(pids[0])
+
+
+def test_a_tool_that_takes_too_long_is_ended() -> None:
+    start = time.monotonic()
+    with pytest.raises(TimedOut, match="sleep did not finish within 0 s"):
+        run_long_tool(["sleep", "600"], on_line=print, timeout=0.3)
+    assert time.monotonic() - start < 30
