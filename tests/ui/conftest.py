@@ -6,7 +6,24 @@ from typing import Any
 
 import pytest
 import qasync
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from qubes_manager.core.applications import Application
+from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.labels import LABELS
+
+# A halted one; the domains below run and have windows.
+WORK = Domain(
+    DomainKey("test:///x", "1"),
+    "work",
+    DomainState.HALTED,
+    config=DomainConfig(label=LABELS["blue"], memory=1 << 20, vcpus=2),
+)
+APPS = (
+    Application("editor", "Editor", "writes", icon=b"\x10\x20\x30\xff" * 48 * 48),
+    Application("firefox", "Firefox"),
+    Application("xterm", "XTerm"),
+)
 
 
 @pytest.fixture
@@ -20,3 +37,18 @@ def loop(qapp: QApplication) -> Iterator[qasync.QEventLoop]:
 
 def run(loop: qasync.QEventLoop, work: Coroutine[Any, Any, Any]) -> Any:
     return loop.run_until_complete(asyncio.wait_for(work, 10))
+
+
+def domain(name: str, **config: object) -> Domain:
+    fields = {"label": LABELS["blue"], "klass": DomainClass.STANDALONE, "gui_port": True, **config}
+    return Domain(DomainKey("x", name), name, DomainState.RUNNING, config=DomainConfig(**fields))
+
+
+async def shown_box() -> QMessageBox:
+    while not (boxes := [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox) and w.isVisible()]):
+        await asyncio.sleep(0.01)
+    return boxes[0]
+
+
+def press(box: QMessageBox, text: str) -> None:
+    next(b for b in box.buttons() if b.text().replace("&", "") == text).click()

@@ -1,4 +1,4 @@
-"""Tools that run for long: their lines, and how they are ended with all that they started."""
+"""Programs of the host: what they say, and how they are ended with all that they started."""
 
 import os
 import time
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.host.host_tools import run_long_tool
-from qubes_manager.core.errors import Cancelled, QubesManagerError, TimedOut
+from qubes_manager.backend.host.host_tools import run_long_tool, run_tool_now
+from qubes_manager.core.errors import Cancelled, NotFound, QubesManagerError, TimedOut
 from tests.heard_progress import HeardProgress
 
 
@@ -51,3 +51,12 @@ def test_a_tool_that_takes_too_long_is_ended() -> None:
     with pytest.raises(TimedOut, match="sleep did not finish within 0 s"):
         run_long_tool(["sleep", "600"], on_line=print, timeout=0.3)
     assert time.monotonic() - start < 30
+
+
+def test_tools_that_fail_say_so_in_one_line() -> None:
+    with pytest.raises(NotFound, match="no-such-tool is not installed"):
+        run_tool_now(["no-such-tool"])
+    with pytest.raises(QubesManagerError, match=r"ls failed: .*No such file"):
+        run_tool_now(["ls", "/no/such/file"])
+    with pytest.raises(TimedOut, match="sleep did not finish"):
+        run_tool_now(["sleep", "5"], timeout=0.1)

@@ -1,0 +1,15 @@
+"""Where a libvirtd keeps its files."""
+
+from pathlib import Path
+
+from qubes_manager.backend.host.daemon_paths import daemon_paths
+
+
+def test_paths_are_known_only_for_daemons_of_this_machine(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    session, system = daemon_paths("qemu:///session"), daemon_paths("qemu:///system")
+    assert session and system
+    assert session.qemu_logs == tmp_path / "cache/libvirt/qemu/log"
+    assert system.qemu_logs == Path("/var/log/libvirt/qemu")
+    for uri in ("qemu+ssh://host/system", "test:///default", "xen:///", f"qemu+unix:///session?socket={tmp_path}/none"):
+        assert daemon_paths(uri) is None, uri

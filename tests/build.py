@@ -1,0 +1,9 @@
+"""What many tests make."""
+
+from dataclasses import replace
+
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
+
+
+def domain(name: str = "work", **changes: object) -> Domain:
+    return replace(Domain(DomainKey("test:///x", name), name, DomainState.RUNNING, config=DomainConfig()), **changes)

@@ -1,0 +1,33 @@
+"""Several hosts at once."""
+
+from pathlib import Path
+
+from qubes_manager.core.domain import DomainState
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore, HostPhase
+from tests.services.hosts.conftest import until
+
+
+async def test_all_domains_come_with_their_labels(hosts: Hosts) -> None:
+    domains = [d for d in hosts.store.domains.values() if not d.is_host]
+    assert {d.klass for d in domains} == {"AppVM"}
+    assert sum(d.state is DomainState.RUNNING for d in domains) == 20
+    assert {d.label.name for d in domains} >= {"red", "black"}
+    assert hosts.store.hosts[hosts.uris[0]].phase is HostPhase.CONNECTED
+
+
+async def test_autostart_that_changes_elsewhere_is_seen_on_refresh(hosts: Hosts) -> None:
+    domain = next(d for d in hosts.store.domains.values() if not d.is_host)
+    connection = hosts.connection(hosts.uris[0])
+    await connection.on_domain(domain.key.uuid, "set", lambda handle: handle.setAutostart(1))
+    hosts.refresh_flags()
+    await until(lambda: hosts.store.domains[domain.key].autostart)
+
+
+async def test_a_host_that_is_not_there_does_not_stop_the_others(tmp_path: Path) -> None:
+    hosts = Hosts(DomainStore(), watch=True)
+    hosts.follow("qemu+unix:///session?socket=/no/such/socket")
+    hosts.follow("test:///default")
+    await until(lambda: {s.phase for s in hosts.store.hosts.values()} == {HostPhase.CONNECTED, HostPhase.DISCONNECTED})
+    assert any(d.name == "test" for d in hosts.store.domains.values())
+    await hosts.close()

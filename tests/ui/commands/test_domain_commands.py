@@ -1,0 +1,87 @@
+"""What is offered when a guest does not shut down."""
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+from PySide6.QtWidgets import QPushButton
+
+from qubes_manager.core.domain import DomainKey, DomainState
+from qubes_manager.core.errors import HostCallFailed
+from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.ui.commands.domain_commands import DomainCommands
+from qubes_manager.ui.feedback.confirm import Confirmation
+from qubes_manager.ui.feedback.jobs import Jobs
+from qubes_manager.ui.feedback.message_bar import MessageBar
+from qubes_manager.ui.feedback.tasks import Tasks
+from tests.build import domain
+from tests.ui.conftest import press, run, shown_box
+
+WORK = domain()
+
+
+class Lifecycle:
+    """Stands in for guests that hang: those take a minute each."""
+
+    def __init__(self) -> None:
+        self.killed: list[DomainKey] = []
+        self.waited: list[DomainKey] = []
+
+    async def shutdown(self, key: DomainKey, timeout: float) -> None:
+        assert timeout == 60
+        raise ShutdownTimedOut(replace(WORK, key=key), timeout)
+
+    async def wait_halted(self, key: DomainKey, timeout: float) -> None:
+        self.waited.append(key)
+
+    async def start(self, key: DomainKey, passphrase: str = "") -> None:
+        raise HostCallFailed("cannot start “work”: no", "libvirt said no")
+
+    async def kill(self, key: DomainKey) -> None:
+        self.killed.append(key)
+
+    pause = restart = kill
+
+
+def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> None:
+    messages = MessageBar()
+    qtbot.addWidget(messages)
+
+    async def work() -> None:
+        store = DomainStore()
+        store.put([WORK])
+        lifecycle = Lifecycle()
+        services = SimpleNamespace(
+            store=store,
+            lifecycle=lifecycle,
+            removal=SimpleNamespace(remove=None),
+            promotion=SimpleNamespace(to_template=None),
+            links=SimpleNamespace(on_link=lambda _listener: None),
+        )
+        confirmation = Confirmation(messages, {"shutdown", "start"})
+        commands = DomainCommands(
+            messages, services, Tasks(messages.show_error), messages, confirmation, Jobs(messages), lambda: None
+        )
+        commands.trigger("shutdown", [WORK])
+        await asyncio.sleep(0.05)
+        assert messages.texts == ["“work” has not shut down yet. Its programs may be asking something, or hang."]
+        buttons = {b.text(): b for b in messages.findChildren(QPushButton)}
+        buttons["Wait"].click()
+        await asyncio.sleep(0.05)
+        assert lifecycle.waited == [WORK.key]
+        assert messages.texts == []
+        commands.trigger("shutdown", [WORK])
+        await asyncio.sleep(0.05)
+        {b.text(): b for b in messages.findChildren(QPushButton)}["Kill…"].click()
+        press(await shown_box(), "Kill")
+        await asyncio.sleep(0.05)
+        assert lifecycle.killed == [WORK.key]
+        # A failure is a line with libvirt's own words under Details.
+        halted = replace(WORK, state=DomainState.HALTED)
+        commands.trigger("start", [halted])
+        await asyncio.sleep(0.05)
+        assert messages.texts == ["Cannot start “work”: no"]
+        assert {"Details", "Copy"} <= {b.text() for b in messages.findChildren(QPushButton) if b.isEnabled()}
+
+    run(loop, work())

@@ -1,0 +1,25 @@
+"""Images with their checksums."""
+
+import asyncio
+
+from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
+from tests.ui.conftest import run
+
+
+def test_a_checksum_is_taken_from_a_list(qtbot, loop, tmp_path) -> None:
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text(f"{'1' * 64}  other.iso\n{'a' * 64} *debian.qcow2\nSHA256 (bsd.img) = {'b' * 64}\n")
+    image = ImageField()
+    field = ChecksumField(image)
+    for widget in (image, field):
+        qtbot.addWidget(widget)
+
+    async def take(name: str) -> str:
+        image.path.setText(f"/images/{name}")
+        field.take_from(str(sums))
+        await asyncio.sleep(0.2)
+        return field.value or field.text.placeholderText()
+
+    assert run(loop, take("debian.qcow2")) == "a" * 64
+    assert run(loop, take("bsd.img")) == "b" * 64
+    assert "has no checksum for “missing.img”" in run(loop, take("missing.img"))

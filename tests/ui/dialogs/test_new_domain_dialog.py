@@ -1,0 +1,44 @@
+"""The form by which domains are made."""
+
+from qubes_manager.core.domain import DomainClass
+from qubes_manager.services.hosts.networks import NONE, USER
+from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
+
+NETWORKS = [USER, NONE]
+
+
+def test_the_new_domain_form_says_what_is_wrong_beside_the_field(qtbot) -> None:
+    dialog = NewDomainDialog(None, [Offer("test:///x")], lambda _uri, name: name == "taken")
+    qtbot.addWidget(dialog)
+    # Without a template it is about images.
+    assert not dialog.ok.isEnabled()
+    dialog.image.path.setText("/some/image.qcow2")
+    for name, good in (("1st", False), ("taken", False), ("fine", True)):
+        dialog.name.setText(name)
+        assert dialog.ok.isEnabled() is good
+    dialog.checksum.text.setText("xyz")
+    assert not dialog.ok.isEnabled()
+    dialog.checksum.text.setText("0" * 64)
+    uri, request = dialog.request()
+    assert (uri, request.name, request.label, request.netvm) == ("test:///x", "fine", "blue", "user")
+    dialog.kind.setCurrentIndex(0)
+    assert not dialog.ok.isEnabled(), "there is no template to make an AppVM from"
+
+
+def test_with_a_template_name_and_colour_are_enough(qtbot) -> None:
+    offer = Offer("test:///x", ["debian-12", "debian-13"], "debian-13", [*NETWORKS, ("network default", "default")], "")
+    dialog = NewDomainDialog(None, [offer], lambda _uri, _name: False)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert dialog.template.isVisible()
+    assert not dialog.image.isVisible()
+    dialog.name.setText("work")
+    assert dialog.ok.isEnabled()
+    _uri, request = dialog.request()
+    request.check()
+    assert (request.klass, request.template, request.netvm) == (DomainClass.APP, "debian-13", "")
+    dialog.passphrase.setText("short")
+    assert not dialog.ok.isEnabled()
+    dialog.kind.setCurrentIndex(1)
+    dialog.passphrase.clear()
+    assert dialog.request()[1].template_for_dispvms
