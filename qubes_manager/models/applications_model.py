@@ -87,7 +87,7 @@ class ApplicationsModel(QAbstractItemModel):
         self._later.setSingleShot(True)
         self._later.setInterval(_PAUSE_MS)
         self._later.timeout.connect(self.rebuild)
-        store.on_batch(self._look)
+        store.on_batch(self._on_batch)
         lists.on_change(self.rebuild)
 
     def set_search(self, text: str) -> None:
@@ -107,7 +107,7 @@ class ApplicationsModel(QAbstractItemModel):
             self.groups = groups
             self.endResetModel()
 
-    def _look(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         # Figures change all the time; what stands here seldom does.
         news = {domain.key: _what_shows(domain) for domain in (*batch.added, *batch.changed)}
         changed = any(self._seen.get(key) != value for key, value in news.items())

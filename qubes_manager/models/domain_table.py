@@ -139,7 +139,7 @@ class DomainTableModel(QAbstractTableModel):
         self._leaving = frozenset(batch.removed)
         moved = bool(batch.added) or any(key in self._row_of for key in batch.removed)
         for domain in (*batch.added, *batch.changed):
-            moved |= self._take(domain)
+            moved |= self._store(domain)
         if moved:
             self._reorder()
         # Views may ask for a row until they are told that it is gone.
@@ -149,7 +149,7 @@ class DomainTableModel(QAbstractTableModel):
         self._leaving = frozenset()
         self._announce(row for domain in batch.changed if (row := self._row_of.get(domain.key)) is not None)
 
-    def _take(self, domain: Domain) -> bool:
+    def _store(self, domain: Domain) -> bool:
         """Store a snapshot; returns whether the order or the choice of rows may be another now."""
         key = domain.key
         before = self._keys.get(key)

@@ -14,10 +14,10 @@ def test_figures_that_change_do_not_rebuild_the_tree(panel: Panel, qtbot) -> Non
     panel.show(work)
     resets = []
     panel.model.modelReset.connect(lambda: resets.append(1))
-    panel.model._look(Batch(changed=(replace(work, id=9),)))
+    panel.model._on_batch(Batch(changed=(replace(work, id=9),)))
     qtbot.wait(200)
     assert resets == []
     # A hundred batches of news are one new tree.
     for number in range(100):
-        panel.model._look(Batch(changed=(replace(work, name=f"play{number}"),)))
+        panel.model._on_batch(Batch(changed=(replace(work, name=f"play{number}"),)))
     qtbot.waitUntil(lambda: resets == [1])

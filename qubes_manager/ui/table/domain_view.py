@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
@@ -44,7 +44,7 @@ class DomainView(QTableView):
         rows.setDefaultSectionSize(self.fontMetrics().height() + _ROW_PADDING)
         self._prepare_header()
         self._visible_timer = QTimer(self, singleShot=True, interval=_VISIBLE_DELAY_MS)
-        self._visible_timer.timeout.connect(self._tell_visible)
+        self._visible_timer.timeout.connect(self._announce_visible)
         self.verticalScrollBar().valueChanged.connect(self._visible_timer.start)
         for signal in (model.rowsInserted, model.rowsRemoved, model.layoutChanged, model.modelReset):
             signal.connect(lambda *_: self._visible_timer.start())
@@ -135,7 +135,7 @@ class DomainView(QTableView):
         last = self._model.rowCount() - 1 if last < 0 else last
         return [self._model.key_at(row) for row in range(max(first, 0), last + 1)]
 
-    def _tell_visible(self) -> None:
+    def _announce_visible(self) -> None:
         self.visible_changed.emit(self.visible_keys())
 
     def _keep_selection(self) -> None:
@@ -172,8 +172,3 @@ class DomainView(QTableView):
     def sizeHintForRow(self, row: int) -> int:
         """All rows have one height; measuring each would cost with their number."""
         return self.verticalHeader().defaultSectionSize()
-
-    def indexAtName(self, key: DomainKey) -> QModelIndex:
-        """The index of a domain's name cell."""
-        row = self._model.row_of(key)
-        return QModelIndex() if row is None else self._model.index(row, COLUMN_INDEX["name"])
