@@ -46,6 +46,7 @@ class DomainStore:
 
     def __init__(self) -> None:
         self._domains: dict[DomainKey, Domain] = {}
+        self._guest_count = 0
         self._hosts: dict[str, HostStatus] = {}
         self._announced: set[DomainKey] = set()
         self._dirty: dict[DomainKey, None] = {}
@@ -57,6 +58,11 @@ class DomainStore:
     def domains(self) -> Mapping[DomainKey, Domain]:
         """All domains, read-only."""
         return MappingProxyType(self._domains)
+
+    @property
+    def guest_count(self) -> int:
+        """How many domains there are beside the hosts themselves."""
+        return self._guest_count
 
     @property
     def hosts(self) -> Mapping[str, HostStatus]:
@@ -100,7 +106,9 @@ class DomainStore:
     def put(self, domains: Iterable[Domain]) -> None:
         """Record new snapshots; those that say nothing new are passed over."""
         for domain in domains:
-            if self._domains.get(domain.key) != domain:
+            before = self._domains.get(domain.key)
+            if before != domain:
+                self._guest_count += before is None and not domain.is_host
                 self._domains[domain.key] = domain
                 self._dirty[domain.key] = None
         self._plan()
@@ -108,7 +116,8 @@ class DomainStore:
     def remove(self, keys: Iterable[DomainKey]) -> None:
         """Forget domains."""
         for key in keys:
-            if self._domains.pop(key, None):
+            if gone := self._domains.pop(key, None):
+                self._guest_count -= not gone.is_host
                 self._dirty[key] = None
         self._plan()
 
