@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMainWindow,
     QMenu,
-    QMessageBox,
     QSizePolicy,
     QStackedWidget,
     QToolBar,
@@ -19,7 +18,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qubes_manager import __version__
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.settings import APPEARANCES, Settings
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
@@ -77,7 +75,17 @@ class MainWindow(QMainWindow):
         self.commands = DomainCommands(
             self, services, self.tasks, self.messages, confirmation, jobs, lambda: self.view.edit_name()
         )
-        self.window_commands = WindowCommands(self, services, self.tasks, self.messages, self.commands, jobs)
+        self.window_commands = WindowCommands(
+            self,
+            services,
+            self.tasks,
+            self.messages,
+            jobs,
+            self.commands,
+            self.view,
+            focus_search=self._focus_search,
+            quit_program=self.quit_requested.emit,
+        )
         self.domain_actions = ActionSet(
             self, DOMAIN_ACTIONS, lambda action: self.commands.trigger(action, self.view.selected_domains())
         )
@@ -289,6 +297,10 @@ class MainWindow(QMainWindow):
 
     # What the user does.
 
+    def _focus_search(self) -> None:
+        self.search.setFocus()
+        self.search.selectAll()
+
     def _set_filter(self, filter_id: str) -> None:
         """Choose a named filter; menu and tool bar show the same one."""
         for action in self._filters.actions():
@@ -323,16 +335,6 @@ class MainWindow(QMainWindow):
     def _show_context_menu(self, place: QPoint) -> None:
         if self.view.selected_domains():
             self._context_menu.popup(self.view.viewport().mapToGlobal(place))
-
-    def show_about(self) -> None:
-        """Say what this is."""
-        box = QMessageBox(self)
-        box.setWindowTitle("About Qubes Manager")
-        box.setIconPixmap(program_icon().pixmap(64, 64))
-        box.setText(f"Qubes Manager for libvirt {__version__}")
-        box.setInformativeText("Security domains with coloured labels on any Linux machine. GPL-3.0-or-later.")
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
 
     def raise_window(self) -> None:
         """Come to the front."""

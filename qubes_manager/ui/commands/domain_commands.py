@@ -29,7 +29,7 @@ SHUTDOWN_PATIENCE = 60.0
 
 
 class DomainCommands:
-    """Carries out the domain actions; *edit_name* starts typing in the row."""
+    """Carries out the domain actions; *work* has what each does, by its id. *edit_name* starts typing in the row."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class DomainCommands:
         self._jobs = jobs
         self._edit_name = edit_name
         self.apps = AppCommands(window, services, tasks, messages, self._start)
-        self._work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
+        self.work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
             "start": lambda domains: self._each(domains, self._start),
             "pause": lambda domains: self._each(domains, services.lifecycle.pause),
             "shutdown": lambda domains: self._each(domains, self._shutdown),
@@ -109,7 +109,7 @@ class DomainCommands:
             extra = await self._what_is_lost(operation_id, domains)
             if not await self._confirmation.ask(OPERATIONS[operation_id], domains, extra):
                 return
-        await self._work[operation_id](domains)
+        await self.work[operation_id](domains)
 
     async def _what_is_lost(self, operation_id: str, domains: Sequence[Domain]) -> str:
         if operation_id == "delete" and len(domains) == 1:

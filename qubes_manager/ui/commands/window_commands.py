@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QDialog
+from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
@@ -13,6 +12,7 @@ from qubes_manager.services.files.logs import BUILD_LOG
 from qubes_manager.services.hosts.networks import network_choices
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.ui.commands.domain_commands import DomainCommands
+from qubes_manager.ui.dialogs.about import show_about
 from qubes_manager.ui.dialogs.gui_options_dialog import GuiOptionsDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
 from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
@@ -22,61 +22,66 @@ from qubes_manager.ui.feedback.confirm import finished
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Button, Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
-
-if TYPE_CHECKING:
-    from qubes_manager.ui.main_window import MainWindow
+from qubes_manager.ui.table.domain_view import DomainView
 
 
 class WindowCommands:
-    """Carries out the window's actions."""
+    """Carries out the window's actions; *work* has what each does, by its id.
+
+    *window* is what dialogs stand above, *view* the table in which domains are chosen; *focus_search* goes to the
+    search field and *quit_program* ends the program.
+    """
 
     def __init__(
         self,
-        window: "MainWindow",
+        window: QWidget,
         services: Services,
         tasks: Tasks,
         messages: MessageBar,
-        domain_commands: DomainCommands,
         jobs: Jobs,
+        domain_commands: DomainCommands,
+        view: DomainView,
+        *,
+        focus_search: Callable[[], None],
+        quit_program: Callable[[], None],
     ) -> None:
         self._window = window
         self._services = services
         self._tasks = tasks
         self._messages = messages
-        self._domain_commands = domain_commands
         self._jobs = jobs
-        self._work: dict[str, Callable[[], object]] = {
+        self._domain_commands = domain_commands
+        self._view = view
+        self.work: dict[str, Callable[[], object]] = {
             "new": lambda: tasks.spawn(self._new_domain()),
-            "assistant": lambda: tasks.spawn(self.assist()),
+            "assistant": lambda: tasks.spawn(self._assist()),
             "new-template": lambda: tasks.spawn(self._new_template()),
-            "demo": lambda: tasks.spawn(self.make_demo()),
-            "all-devices": lambda: tasks.spawn(domain_commands.show_all_devices(self._uri())),
+            "demo": lambda: tasks.spawn(self._make_demo()),
+            "quit": quit_program,
+            "all-devices": lambda: tasks.spawn(self._show_all_devices()),
+            "search": focus_search,
+            "refresh": services.hosts.refresh_all,
+            "gui-options": lambda: tasks.spawn(self._show_gui_options()),
             "all-logs": lambda: tasks.spawn(self._show_logs()),
             "wipe-clipboard": services.clipboard.wipe,
-            "gui-options": lambda: tasks.spawn(self._show_gui_options()),
-            "search": self._search,
-            "refresh": services.hosts.refresh_all,
-            "about": lambda: window.show_about(),
-            "quit": window.quit_requested.emit,
+            "about": lambda: show_about(window),
         }
 
     def trigger(self, action_id: str) -> None:
-        """Do what an action says; check boxes do their work by themselves."""
-        if work := self._work.get(action_id):
-            work()
+        """Do what an action says."""
+        self.work[action_id]()
 
     def _uri(self) -> str:
         """The connection to work on: that of the chosen domain, else the first that is connected."""
-        for domain in self._window.view.selected_domains():
+        for domain in self._view.selected_domains():
             return domain.key.connection
         for uri, status in self._services.store.hosts.items():
             if status.phase is HostPhase.CONNECTED:
                 return uri
         raise QubesManagerError("no libvirt is connected")
 
-    def _search(self) -> None:
-        self._window.search.setFocus()
-        self._window.search.selectAll()
+    async def _show_all_devices(self) -> None:
+        await self._domain_commands.show_all_devices(self._uri())
 
     async def _show_gui_options(self) -> None:
         settings = self._services.gui_settings
@@ -134,7 +139,7 @@ class WindowCommands:
 
     def _select(self, keys: Sequence[DomainKey]) -> None:
         self._services.store.flush()
-        self._window.view.select(keys)
+        self._view.select(keys)
 
     async def _new_template(self) -> None:
         uri = self._uri()
@@ -153,8 +158,7 @@ class WindowCommands:
     def _log_button(self) -> Button:
         return "Show log", lambda: self._tasks.spawn(self._show_logs(BUILD_LOG))
 
-    async def assist(self) -> None:
-        """Open the set-up assistant, and do what is chosen there."""
+    async def _assist(self) -> None:
         services, uri = self._services, self._uri()
         taken = [domain.name for domain in services.store.of_host(uri)]
         assistant = SetupAssistant(
@@ -174,8 +178,7 @@ class WindowCommands:
         names = ", ".join(f"“{services.store.domains[key].name}”" for key in result.made) or "no domain"
         self._messages.show_message(Level.INFO, f"The set-up is done: {names} made from “{result.template}”.")
 
-    async def make_demo(self) -> None:
-        """Make the demo domains."""
+    async def _make_demo(self) -> None:
         uri = self._uri()
         made = await self._jobs.run("Demo", lambda progress: self._services.demo.create(uri, progress))
         self._select(made)
