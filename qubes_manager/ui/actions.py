@@ -1,29 +1,45 @@
 """Everything that menus, tool bar, context menu and keys offer, as data."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QWidget
 
 from qubes_manager.core.domain import Domain
-from qubes_manager.core.labels import LABELS
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.ui.look.icons import icon, swatch
+from qubes_manager.ui.look.icons import icon
+
+
+class Menu(Enum):
+    """The menus of the menu bar, in their order; the value is the title."""
+
+    FILE = "&File"
+    DOMAIN = "&Domain"
+    DEVICES = "De&vices"
+    VIEW = "&View"
+    LOGS = "&Logs"
+    HELP = "&Help"
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """An action: its id, text, icon and key; *toolbar* shows it there, *before* draws a line above it in menus."""
+    """An action: its id, text, icon and key; *toolbar* shows it there, *before* draws a line above it in its *menu*.
+
+    One that is *alone* is a check box that the window heeds, or has a sub-menu of its own: no command is behind it.
+    """
 
     id: str
     text: str
-    icon: str
+    icon: str = ""
     key: str = ""
     toolbar: bool = False
+    menu: Menu = Menu.DOMAIN
     before: bool = False
     checkable: bool = False
+    alone: bool = False
     tip: str = ""
 
 
@@ -45,33 +61,84 @@ DOMAIN_ACTIONS = (
     ActionSpec("volumes", "&Volumes…", "volumes", "Ctrl+M", tip="Size, revisions, checksums, export"),
     ActionSpec("to-template", "Make a &template of it…", "template", tip="Let other domains start from its system"),
     ActionSpec("rename", "Re&name", "rename", "F2", before=True, tip="Give it another name"),
-    ActionSpec("label", "Set l&abel", "label", tip="Give it another colour"),
+    ActionSpec("label", "Set l&abel", "label", alone=True, tip="Give it another colour"),
     ActionSpec("autostart", "A&utostart", "autostart", checkable=True, tip="Start it with the host"),
     ActionSpec("settings", "S&ettings…", "settings", "Alt+Return", True, tip="Name, label, memory, processors, notes"),
     ActionSpec("delete", "De&lete…", "delete", "Del", before=True, tip="Remove it with its disks"),
 )
 
 WINDOW_ACTIONS = (
-    ActionSpec("new", "&New domain…", "new", "Ctrl+N", True, tip="Make a domain from a template, an image or an ISO"),
-    ActionSpec("assistant", "&Set-up assistant…", "assistant", tip="From an empty machine to the first domains"),
-    ActionSpec("new-template", "New &template…", "template", "Ctrl+T", tip="Build a template of Debian packages"),
-    ActionSpec("demo", "Make &demo domains", "demo", tip="Make work, personal and untrusted from a small guest"),
-    ActionSpec("all-devices", "&Block devices…", "devices", "Ctrl+Shift+B", tip="All drives, and who has them"),
-    ActionSpec("all-logs", "&Program and libvirt logs", "logs", "Ctrl+Shift+L", tip="Logs that are no domain’s"),
-    ActionSpec("wipe-clipboard", "&Wipe the inter-domain clipboard", "close", tip="Forget the text that waits"),
-    ActionSpec("search", "&Search", "search", "Ctrl+F", tip="Search in names, labels, tags and notes"),
-    ActionSpec("refresh", "&Refresh", "refresh", "F5", tip="Ask libvirt again for everything"),
-    ActionSpec("toolbar", "&Tool bar", "columns", checkable=True),
-    ActionSpec("applications", "&Applications", "applications", "F8", checkable=True, tip="Show what can be started"),
-    ActionSpec("gui-options", "&Window options…", "windows", tip="Border, full screen and titles of all domains"),
-    ActionSpec("details", "&Details", "details", "F9", checkable=True, tip="Show the hardware of the chosen domain"),
-    ActionSpec("about", "&About", "info"),
-    ActionSpec("quit", "&Quit", "quit", "Ctrl+Q"),
+    ActionSpec(
+        "new", "&New domain…", "new", "Ctrl+N", True, Menu.FILE, tip="Make a domain from a template, an image or an ISO"
+    ),
+    ActionSpec(
+        "assistant", "&Set-up assistant…", "assistant", menu=Menu.FILE, tip="From an empty machine to the first domains"
+    ),
+    ActionSpec(
+        "new-template",
+        "New &template…",
+        "template",
+        "Ctrl+T",
+        menu=Menu.FILE,
+        tip="Build a template of Debian packages",
+    ),
+    ActionSpec(
+        "demo", "Make &demo domains", "demo", menu=Menu.FILE, tip="Make work, personal and untrusted from a small guest"
+    ),
+    ActionSpec("quit", "&Quit", "quit", "Ctrl+Q", menu=Menu.FILE, before=True),
+    ActionSpec(
+        "all-devices",
+        "&Block devices…",
+        "devices",
+        "Ctrl+Shift+B",
+        menu=Menu.DEVICES,
+        tip="All drives, and who has them",
+    ),
+    ActionSpec("search", "&Search", "search", "Ctrl+F", menu=Menu.VIEW, tip="Search in names, labels, tags and notes"),
+    ActionSpec("filter", "&Filter", menu=Menu.VIEW, alone=True),
+    ActionSpec("columns", "&Columns", menu=Menu.VIEW, alone=True),
+    ActionSpec("appearance", "&Appearance", menu=Menu.VIEW, alone=True),
+    ActionSpec("refresh", "&Refresh", "refresh", "F5", menu=Menu.VIEW, tip="Ask libvirt again for everything"),
+    ActionSpec("toolbar", "&Tool bar", "columns", menu=Menu.VIEW, checkable=True, alone=True),
+    ActionSpec(
+        "applications",
+        "&Applications",
+        "applications",
+        "F8",
+        menu=Menu.VIEW,
+        checkable=True,
+        alone=True,
+        tip="Show what can be started",
+    ),
+    ActionSpec(
+        "gui-options",
+        "&Window options…",
+        "windows",
+        menu=Menu.VIEW,
+        tip="Border, full screen and titles of all domains",
+    ),
+    ActionSpec(
+        "details",
+        "&Details",
+        "details",
+        "F9",
+        menu=Menu.VIEW,
+        checkable=True,
+        alone=True,
+        tip="Show the hardware of the chosen domain",
+    ),
+    ActionSpec(
+        "all-logs", "&Program and libvirt logs", "logs", "Ctrl+Shift+L", menu=Menu.LOGS, tip="Logs that are no domain’s"
+    ),
+    ActionSpec(
+        "wipe-clipboard", "&Wipe the inter-domain clipboard", "close", menu=Menu.LOGS, tip="Forget the text that waits"
+    ),
+    ActionSpec("about", "&About", "info", menu=Menu.HELP),
 )
 
 
 class ActionSet(QObject):
-    """The QActions of a list of specs, each wired to *trigger* with its id."""
+    """The QActions of a list of specs, each wired to *trigger* with its id; iterates over specs and their actions."""
 
     def __init__(self, parent: QWidget, specs: Iterable[ActionSpec], trigger: Callable[[str], None]) -> None:
         super().__init__(parent)
@@ -81,8 +148,13 @@ class ActionSet(QObject):
     def __getitem__(self, action_id: str) -> QAction:
         return self._actions[action_id]
 
+    def __iter__(self) -> Iterator[tuple[ActionSpec, QAction]]:
+        return zip(self._specs.values(), self._actions.values(), strict=True)
+
     def _make(self, parent: QWidget, spec: ActionSpec, trigger: Callable[[str], None]) -> QAction:
-        action = QAction(icon(spec.icon), spec.text, parent)
+        action = QAction(spec.text, parent)
+        if spec.icon:
+            action.setIcon(icon(spec.icon))
         action.setObjectName(f"action-{spec.id}")
         action.setCheckable(spec.checkable)
         if spec.key:
@@ -90,26 +162,16 @@ class ActionSet(QObject):
         plain = spec.text.replace("&", "").rstrip("…")
         keys = f" ({action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)})" if spec.key else ""
         action.setToolTip(f"{spec.tip or plain}{keys}")
-        action.triggered.connect(lambda _checked=False: trigger(spec.id))
+        if not spec.alone:
+            action.triggered.connect(lambda _checked=False: trigger(spec.id))
         parent.addAction(action)
         return action
 
-    def toolbar(self) -> list[QAction]:
-        """Those that the tool bar has."""
-        return [self._actions[spec.id] for spec in self._specs.values() if spec.toolbar]
-
-    def fill(self, menu: QMenu, ids: Sequence[str] | None = None) -> None:
-        """Put the actions (all, or those named) into a menu."""
-        for spec in self._specs.values():
-            if ids is None or spec.id in ids:
-                if spec.before:
-                    menu.addSeparator()
-                menu.addAction(self._actions[spec.id])
-
     def recolour(self) -> None:
         """Take the icons anew after a change of colours."""
-        for spec in self._specs.values():
-            self._actions[spec.id].setIcon(icon(spec.icon))
+        for spec, action in self:
+            if spec.icon:
+                action.setIcon(icon(spec.icon))
 
     def enable_for(self, domains: Sequence[Domain]) -> None:
         """Enable what can be done to at least one of *domains*; single-domain actions only for one."""
@@ -119,12 +181,3 @@ class ActionSet(QObject):
             action.setEnabled(fits and any(map(operation.applies, domains)))
         if "autostart" in self._actions:
             self._actions["autostart"].setChecked(bool(domains) and all(domain.autostart for domain in domains))
-
-
-def label_menu(parent: QWidget, choose: Callable[[str], None]) -> QMenu:
-    """A menu of the labels, each with its colour and its name."""
-    menu = QMenu(parent)
-    for label in LABELS.values():
-        action = menu.addAction(swatch(label.colour), label.name)
-        action.triggered.connect(lambda _checked=False, name=label.name: choose(name))
-    return menu

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent
+from PySide6.QtGui import QAction, QCloseEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMainWindow,
     QMenu,
-    QSizePolicy,
     QStackedWidget,
     QToolBar,
     QVBoxLayout,
@@ -26,7 +25,7 @@ from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.crossing.clipboard import ClipboardContent
 from qubes_manager.services.hosts.store import Batch, HostPhase, HostStatus
-from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, label_menu
+from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, Menu
 from qubes_manager.ui.applications.applications_dock import ApplicationsDock
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.commands.window_commands import WindowCommands
@@ -37,6 +36,7 @@ from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
 from qubes_manager.ui.look.icons import decoration, icon, program_icon
 from qubes_manager.ui.look.theme import set_appearance
+from qubes_manager.ui.menus import ChoiceMenu, add_at_end, fill_menu, fill_menu_bar, fill_tool_bar, label_menu
 from qubes_manager.ui.table.details_pane import DetailsPane
 from qubes_manager.ui.table.domain_view import DomainView
 
@@ -126,17 +126,8 @@ class MainWindow(QMainWindow):
         self.toolbar = QToolBar("Tool bar")
         self.toolbar.setObjectName("toolbar")
         self.toolbar.setMovable(False)
-        self.toolbar.addAction(self.window_actions["new"])
-        self.toolbar.addSeparator()
-        self.toolbar.addActions(self.domain_actions.toolbar())
-        spacer = QWidget()
-        spacer.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.toolbar.addWidget(spacer)
-        self.toolbar.addWidget(self.filter_box)
-        self.toolbar.addWidget(self.search)
-        for action in self.toolbar.actions():
-            if button := self.toolbar.widgetForAction(action):
-                button.setAccessibleName(action.text().replace("&", "") or button.accessibleName())
+        fill_tool_bar(self.toolbar, self.window_actions, self.domain_actions)
+        add_at_end(self.toolbar, self.filter_box, self.search)
         self.addToolBar(self.toolbar)
 
     def _build_centre(self) -> None:
@@ -167,35 +158,16 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
 
     def _build_menus(self) -> None:
-        bar, window, domain = self.menuBar(), self.window_actions, self.domain_actions
-        file = bar.addMenu("&File")
-        window.fill(file, ["new", "new-template", "assistant", "demo"])
-        file.addSeparator()
-        window.fill(file, ["quit"])
         labels = label_menu(self, lambda label: self.commands.set_label(label, self.view.selected_domains()))
-        domain["label"].setMenu(labels)
-        domain.fill(bar.addMenu("&Domain"))
-        window.fill(bar.addMenu("De&vices"), ["all-devices"])
-        view = bar.addMenu("&View")
-        window.fill(view, ["search"])
-        self._filters = self._choice_menu(view, "&Filter", {f.id: f.text for f in FILTERS.values()})
-        self._columns = view.addMenu(self.view.columns_menu(self))
-        self._appearances = self._choice_menu(view, "&Appearance", {a: a.capitalize() for a in APPEARANCES})
-        window.fill(view, ["toolbar", "applications", "details", "refresh", "gui-options"])
-        window.fill(bar.addMenu("&Logs"), ["all-logs", "wipe-clipboard"])
-        window.fill(bar.addMenu("&Help"), ["about"])
+        self.domain_actions["label"].setMenu(labels)
+        self._filters = ChoiceMenu({f.id: f.text for f in FILTERS.values()}, self)
+        self._appearances = ChoiceMenu({name: name.capitalize() for name in APPEARANCES}, self)
+        self.window_actions["filter"].setMenu(self._filters)
+        self.window_actions["columns"].setMenu(self.view.columns_menu(self))
+        self.window_actions["appearance"].setMenu(self._appearances)
+        fill_menu_bar(self.menuBar(), self.window_actions, self.domain_actions)
         self._context_menu = QMenu("Domain", self)
-        domain.fill(self._context_menu)
-
-    def _choice_menu(self, parent: QMenu, title: str, choices: dict[str, str]) -> QActionGroup:
-        menu = parent.addMenu(title)
-        group = QActionGroup(menu)
-        for choice, text in choices.items():
-            action = menu.addAction(text)
-            action.setData(choice)
-            action.setCheckable(True)
-            group.addAction(action)
-        return group
+        fill_menu(self._context_menu, self.domain_actions, Menu.DOMAIN)
 
     def _build_status(self) -> None:
         self.counts = QLabel()
@@ -218,9 +190,9 @@ class MainWindow(QMainWindow):
         self.model.modelReset.connect(self._choose_page)
         self.search.textChanged.connect(lambda _text: self._filter())
         self.search.returnPressed.connect(self.view.setFocus)
-        self._filters.triggered.connect(lambda action: self._set_filter(action.data()))
+        self._filters.picked.connect(self._set_filter)
         self.filter_box.activated.connect(lambda index: self._set_filter(self.filter_box.itemData(index)))
-        self._appearances.triggered.connect(lambda action: set_appearance(action.data()))
+        self._appearances.picked.connect(set_appearance)
         self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
         for name, dock in (("details", self.dock), ("applications", self.applications)):
             self.window_actions[name].toggled.connect(dock.setVisible)
@@ -234,8 +206,7 @@ class MainWindow(QMainWindow):
         order = Qt.SortOrder.DescendingOrder if settings.sort_descending else Qt.SortOrder.AscendingOrder
         self.view.horizontalHeader().setSortIndicator(column, order)
         self.view.setSortingEnabled(True)
-        for action in self._appearances.actions():
-            action.setChecked(action.data() == settings.appearance)
+        self._appearances.choose(settings.appearance)
         self.window_actions["toolbar"].setChecked(settings.show_toolbar)
         self.toolbar.setVisible(settings.show_toolbar)
         self.window_actions["details"].setChecked(settings.show_details)
@@ -303,14 +274,12 @@ class MainWindow(QMainWindow):
 
     def _set_filter(self, filter_id: str) -> None:
         """Choose a named filter; menu and tool bar show the same one."""
-        for action in self._filters.actions():
-            action.setChecked(action.data() == filter_id)
+        self._filters.choose(filter_id)
         self.filter_box.setCurrentIndex(self.filter_box.findData(filter_id))
         self._filter()
 
     def _filter(self) -> None:
-        checked = self._filters.checkedAction()
-        self.model.set_filter(TableFilter.of(checked.data() if checked else "all", self.search.text()))
+        self.model.set_filter(TableFilter.of(self._filters.chosen, self.search.text()))
         self._choose_page()
 
     def _dock_shown(self, name: str, shown: bool) -> None:
@@ -347,14 +316,13 @@ class MainWindow(QMainWindow):
     def current_settings(self) -> Settings:
         """The settings as the user has them now."""
         header = self.view.horizontalHeader()
-        filters, appearances = self._filters.checkedAction(), self._appearances.checkedAction()
         return Settings(
             connections=self._settings.connections,
-            appearance=appearances.data() if appearances else "system",
+            appearance=self._appearances.chosen or "system",
             columns=self.view.column_settings(),
             sort_column=COLUMNS[header.sortIndicatorSection()].id,
             sort_descending=header.sortIndicatorOrder() is Qt.SortOrder.DescendingOrder,
-            filter=filters.data() if filters else "all",
+            filter=self._filters.chosen or "all",
             unasked=sorted(self._confirmation.unasked),
             window_width=self.width(),
             window_height=self.height(),

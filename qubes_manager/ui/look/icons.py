@@ -1,6 +1,5 @@
 """Our SVG icons, in the colours of the palette in force."""
 
-from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -124,8 +123,3 @@ def decoration(domain: Domain, column: str) -> QIcon | None:
         case "name" | "label":
             return label_icon(domain.label)
     return None
-
-
-def names() -> Iterable[str]:
-    """The icons that there are."""
-    return sorted(path.stem for path in _folder().glob("*.svg"))

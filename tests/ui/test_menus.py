@@ -1,0 +1,109 @@
+"""Menu bar, tool bar and context menu, as the specs of the actions have them."""
+
+import pytest
+from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar
+
+from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, Menu
+from qubes_manager.ui.menus import ChoiceMenu, fill_menu, fill_menu_bar, fill_tool_bar
+
+LINE = "-"
+DOMAIN = [
+    "&Start or resume",
+    "&Pause",
+    "Shut &down",
+    "&Restart",
+    "&Kill",
+    LINE,
+    "Run &command…",
+    "&Open console…",
+    "Open s&erial console…",
+    "Application short&cuts…",
+    "Refresh a&pplications",
+    "Attach/detach &block devices…",
+    "&Logs",
+    LINE,
+    "&Clone…",
+    "&Volumes…",
+    "Make a &template of it…",
+    LINE,
+    "Re&name",
+    "Set l&abel",
+    "A&utostart",
+    "S&ettings…",
+    LINE,
+    "De&lete…",
+]
+MENU_BAR = {
+    "&File": ["&New domain…", "&Set-up assistant…", "New &template…", "Make &demo domains", LINE, "&Quit"],
+    "&Domain": DOMAIN,
+    "De&vices": ["&Block devices…"],
+    "&View": [
+        "&Search",
+        "&Filter",
+        "&Columns",
+        "&Appearance",
+        "&Refresh",
+        "&Tool bar",
+        "&Applications",
+        "&Window options…",
+        "&Details",
+    ],
+    "&Logs": ["&Program and libvirt logs", "&Wipe the inter-domain clipboard"],
+    "&Help": ["&About"],
+}
+
+
+@pytest.fixture
+def window(qtbot) -> QMainWindow:
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    return window
+
+
+@pytest.fixture
+def sets(window: QMainWindow) -> tuple[ActionSet, ActionSet]:
+    return ActionSet(window, WINDOW_ACTIONS, lambda _id: None), ActionSet(window, DOMAIN_ACTIONS, lambda _id: None)
+
+
+def texts(menu: QMenu | QToolBar) -> list[str]:
+    return [LINE if action.isSeparator() else action.text() for action in menu.actions()]
+
+
+def test_the_menu_bar_has_every_action_in_its_place(window: QMainWindow, sets: tuple[ActionSet, ActionSet]) -> None:
+    fill_menu_bar(window.menuBar(), *sets)
+    assert {top.text(): texts(top.menu()) for top in window.menuBar().actions()} == MENU_BAR
+    assert [top.text() for top in window.menuBar().actions()] == list(MENU_BAR)
+    shown = sum(text != LINE for menu in MENU_BAR.values() for text in menu)
+    assert shown == len(WINDOW_ACTIONS) + len(DOMAIN_ACTIONS)
+
+
+def test_the_context_menu_is_the_menu_of_domains(window: QMainWindow, sets: tuple[ActionSet, ActionSet]) -> None:
+    menu = QMenu(window)
+    fill_menu(menu, sets[1], Menu.DOMAIN)
+    assert texts(menu) == DOMAIN
+
+
+def test_the_tool_bar_has_what_says_so_with_names_for_screen_readers(
+    window: QMainWindow, sets: tuple[ActionSet, ActionSet]
+) -> None:
+    bar = QToolBar(window)
+    fill_tool_bar(bar, *sets)
+    new, line, *rest = bar.actions()
+    assert (new, line.isSeparator()) == (sets[0]["new"], True)
+    shown = ["start", "pause", "shutdown", "restart", "kill", "run", "console", "devices", "logs", "settings"]
+    assert rest == [sets[1][name] for name in shown]
+    names = [bar.widgetForAction(action).accessibleName() for action in (new, *rest)]
+    assert names[:3] == ["New domain…", "Start or resume", "Pause"]
+    assert all(names)
+
+
+def test_of_a_menu_of_choices_one_holds(window: QMainWindow) -> None:
+    menu = ChoiceMenu({"a": "First", "b": "Second"}, window)
+    picked: list[str] = []
+    menu.picked.connect(picked.append)
+    assert menu.chosen == ""
+    menu.choose("b")
+    assert (menu.chosen, picked) == ("b", [])
+    menu.actions()[0].trigger()
+    assert (menu.chosen, picked) == ("a", ["a"])
+    assert [action.isChecked() for action in menu.actions()] == [True, False]
