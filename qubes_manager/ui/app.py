@@ -70,7 +70,7 @@ async def _main(
     file = services.settings_file
     settings, trouble = await asyncio.to_thread(file.load)
     window = MainWindow(services, settings)
-    window.offer_setup = options.picture is None
+    window.pages.offers_setup = options.picture is None
     instance = SingleInstance(window.raise_window)
     if trouble:
         window.messages.show_message(Level.WARNING, trouble)

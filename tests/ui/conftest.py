@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.labels import LABELS
+from qubes_manager.services.assembly import Services
 
 # A halted one; the domains below run and have windows.
 WORK = Domain(
@@ -33,6 +34,12 @@ def loop(qapp: QApplication) -> Iterator[qasync.QEventLoop]:
     yield loop
     loop.close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def services() -> Services:
+    """The real ones, without a connection."""
+    return Services.connecting(watch=True)
 
 
 def run(loop: qasync.QEventLoop, work: Coroutine[Any, Any, Any]) -> Any:

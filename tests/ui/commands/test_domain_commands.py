@@ -1,4 +1,4 @@
-"""What is offered when a guest does not shut down."""
+"""What is behind the actions of domains, and what is offered when a guest does not shut down."""
 
 import asyncio
 from dataclasses import replace
@@ -8,8 +8,11 @@ from PySide6.QtWidgets import QPushButton
 
 from qubes_manager.core.domain import DomainKey, DomainState
 from qubes_manager.core.errors import HostCallFailed
+from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
 from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.ui.actions import DOMAIN_ACTIONS
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.feedback.confirm import Confirmation
 from qubes_manager.ui.feedback.jobs import Jobs
@@ -85,3 +88,14 @@ def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> No
         assert {"Details", "Copy"} <= {b.text() for b in messages.findChildren(QPushButton) if b.isEnabled()}
 
     run(loop, work())
+
+
+def test_every_action_of_domains_has_its_operation_and_its_work(qtbot, services: Services) -> None:
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    tasks, confirmation = Tasks(bar.show_error), Confirmation(bar, set())
+    commands = DomainCommands(bar, services, tasks, bar, confirmation, Jobs(bar), lambda: None)
+    assert set(commands.work) == {spec.id for spec in DOMAIN_ACTIONS if not spec.alone}
+    assert set(OPERATIONS) == {spec.id for spec in DOMAIN_ACTIONS}
+    # The label has a sub-menu; nothing else goes without its work.
+    assert {spec.id for spec in DOMAIN_ACTIONS if spec.alone} == {"label"}
