@@ -8,12 +8,12 @@ import time
 import qasync
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
+from qubes_manager.ui.services import make_services
 
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.settings import Settings
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.ui.main_window import MainWindow
-from qubes_manager.ui.services import make_services
 
 _BEAT_MS = 2
 
@@ -60,7 +60,7 @@ async def main(uri: str, number: int) -> None:
 def _loaded(services) -> bool:  # type: ignore[no-untyped-def]
     hosts = services.store.hosts.values()
     connected = bool(hosts) and all(status.phase is HostPhase.CONNECTED for status in hosts)
-    return connected and all(domain.config for domain in services.store.domains.values())
+    return connected and all(domain.is_read for domain in services.store.domains.values())
 
 
 if __name__ == "__main__":

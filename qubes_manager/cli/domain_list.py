@@ -60,13 +60,13 @@ def _tests(options: Namespace) -> list[Test]:
     if wanted["label"]:
         tests.append(lambda d: bool(d.label and d.label.name in wanted["label"]))
     if wanted["tags"]:
-        tests.append(lambda d: bool(d.config and d.config.tags & wanted["tags"]))
+        tests.append(lambda d: bool(d.config.tags & wanted["tags"]))
     if wanted["exclude_tags"]:
-        tests.append(lambda d: not (d.config and d.config.tags & wanted["exclude_tags"]))
+        tests.append(lambda d: not d.config.tags & wanted["exclude_tags"])
     if options.template_source:
-        tests.append(lambda d: bool(d.config and d.config.template in options.template_source))
+        tests.append(lambda d: d.is_read and d.config.template in options.template_source)
     if options.netvm_is:
-        tests.append(lambda d: bool(d.config and (d.config.netvm or "none") in options.netvm_is))
+        tests.append(lambda d: d.is_read and (d.config.netvm or "none") in options.netvm_is)
     for name in ("internal", "servicevm"):
         if (answer := getattr(options, name)) != "both":
             tests.append(_feature_test(name, answer in _YES))
@@ -78,11 +78,11 @@ def _tests(options: Namespace) -> list[Test]:
 
 
 def _feature(domain: Domain, name: str) -> str:
-    return dict(domain.config.features).get(name, "") if domain.config else ""
+    return dict(domain.config.features).get(name, "")
 
 
 def _pref(domain: Domain, name: str) -> str:
-    return find_property(name).read(domain, domain.config) if domain.config else ""
+    return find_property(name).read(domain, domain.config) if domain.is_read else ""
 
 
 def _feature_test(name: str, wanted: bool) -> Test:
@@ -139,6 +139,6 @@ def _print(domains: Sequence[Domain], names: Sequence[str], options: Namespace) 
 def _tree(domains: Sequence[Domain]) -> list[tuple[int, Domain]]:
     children: dict[str, list[Domain]] = defaultdict(list)
     for domain in domains:
-        if domain.config and domain.config.netvm:
+        if domain.config.netvm:
             children[domain.config.netvm].append(domain)
     return as_tree(domains, children)

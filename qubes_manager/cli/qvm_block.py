@@ -105,7 +105,7 @@ async def _detach(session: Session, options: Namespace) -> int:
 
 
 def _targets(domain: Domain, device: str | None) -> list[str]:
-    disks = domain.config.disks if domain.config else ()
+    disks = domain.config.disks
     if device is None:
         return [disk.target for disk in disks if disk.kind == "disk" and disk.bus in ("usb", "scsi")]
     source = _source(device)

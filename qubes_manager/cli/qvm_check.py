@@ -11,7 +11,7 @@ _CHECKS: dict[str, Callable[[Domain], bool]] = {
     "running": lambda d: d.state is DomainState.RUNNING,
     "paused": lambda d: d.state is DomainState.PAUSED,
     "template": lambda d: d.klass is DomainClass.TEMPLATE,
-    "networked": lambda d: bool(d.config and d.config.netvm),
+    "networked": lambda d: bool(d.config.netvm),
 }
 
 

@@ -21,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def job(session: Session) -> int:
         domain = session.find(options.VMNAME)
         await session.hosts.refresh(domain.key)
-        config = session.fresh(domain).config
-        features = dict(config.features) if config else {}
+        features = dict(session.fresh(domain).config.features)
         if options.unset:
             features.pop(options.FEATURE, None)
         elif options.VALUE is not None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, add_property_options, check_property_options, new_parser
-from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.errors import Refused
 from qubes_manager.services.domains.listing import align
 from qubes_manager.services.domains.property_table import PROPERTIES, find_property
@@ -30,11 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not domain.is_host:
             await session.hosts.refresh(domain.key)
         domain = session.fresh(domain)
-        config = domain.config or DomainConfig()
         if options.PROPERTY is None:
             rows = []
             for prop in PROPERTIES.values():
-                value = prop.read(domain, config)
+                value = prop.read(domain, domain.config)
                 is_default = value == prop.default
                 if not (is_default and options.hide_default):
                     rows.append((prop.name, "D" if is_default else "-", value))
@@ -42,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return DONE
         prop = find_property(options.PROPERTY)
         if options.VALUE is None and not options.default:
-            print(prop.read(domain, config))
+            print(prop.read(domain, domain.config))
             return DONE
         if prop.write is None:
             raise Refused(f"{prop.name} can only be read")

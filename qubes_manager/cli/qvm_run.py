@@ -110,7 +110,7 @@ async def _run_in(session: Session, domains: Sequence[Domain], line: str, option
 
 async def _for_session(session: Session, domain: Domain, line: str, options: Namespace) -> str:
     """The command line as it is run: in the session where windows may come to the screen."""
-    has_session = bool(domain.config and domain.config.gui_port) and options.user in ("", "user")
+    has_session = domain.config.gui_port and options.user in ("", "user")
     if not (options.gui or (options.gui is None and has_session and has_screen() and not options.pass_io)):
         return line
     if not has_session:

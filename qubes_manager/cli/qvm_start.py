@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             except PassphraseNeeded:
                 await lifecycle.start(domain.key, ask_passphrase(f"Passphrase of “{domain.name}”"))
             started = session.store.get(domain.key)
-            if has_screen() and started and started.config and started.config.gui_port:
+            if has_screen() and started and started.config.gui_port:
                 await session.services.links.link(domain.key.connection).ensure()
 
         return await for_each(chosen(parser, options, session), act, options.verbose)
@@ -69,7 +69,7 @@ async def _put_in(session: Session, domain: Domain, kind: str, path: str) -> Non
     if kind == "hd":
         await devices.attach(domain.key, DiskRequest(path, is_device, bus="virtio"))
         return
-    drives = [d.target for d in domain.config.disks if d.kind == "cdrom"] if domain.config else []
+    drives = [d.target for d in domain.config.disks if d.kind == "cdrom"]
     if not drives:
         raise NotFound(f"“{domain.name}” has no CD-ROM drive")
     await devices.insert(domain.key, drives[0], path)

@@ -21,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def job(session: Session) -> int:
         domain = session.find(options.VMNAME)
         await session.hosts.refresh(domain.key)
-        config = session.fresh(domain).config
-        tags = config.tags if config else frozenset()
+        tags = session.fresh(domain).config.tags
         match (options.command or "list")[0]:
             case "l":
                 wanted = getattr(options, "tag", None)

@@ -57,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _list(session: Session, _options: Namespace) -> int:
     rows = []
     for template in session.domains:
-        if template.klass is not DomainClass.TEMPLATE or template.config is None:
+        if template.klass is not DomainClass.TEMPLATE:
             continue
-        users = [d.name for d in session.domains if d.config and d.config.template_uuid == template.key.uuid]
+        users = [d.name for d in session.domains if d.config.template_uuid == template.key.uuid]
         root = next((v for v in await session.services.volumes.list(template) if v.role.value == "root"), None)
         size = format_size(root.sizes.allocation) if root and root.sizes else ""
         rows.append((template.name, str(template.config.revision), template.state.value, size, ", ".join(users) or "-"))

@@ -132,7 +132,7 @@ def _properties(domain: Domain, info: VolumeInfo) -> dict[str, str]:
         "size": str(sizes.capacity) if sizes else "",
         "usage": str(sizes.allocation) if sizes else "",
         "revision": str(record.revision or ""),
-        "revisions_to_keep": str(domain.config.keep_revisions) if own and record.revision and domain.config else "0",
+        "revisions_to_keep": str(domain.config.keep_revisions) if own and record.revision else "0",
         "sha256": record.digest,
         "verified": record.verified,
     }

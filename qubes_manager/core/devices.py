@@ -80,11 +80,7 @@ def holders(domains: Iterable[Domain], sources: Sequence[str]) -> list[tuple[Dom
     """Return the domains that have one of the paths *sources* as a disk, with that disk."""
     wanted = set(sources)
     return [
-        (domain, disk)
-        for domain in domains
-        if domain.config
-        for disk in domain.config.disks
-        if disk.source and disk.source in wanted
+        (domain, disk) for domain in domains for disk in domain.config.disks if disk.source and disk.source in wanted
     ]
 
 

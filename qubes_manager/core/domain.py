@@ -160,9 +160,19 @@ class DomainConfig:
         return next((d for d in fitting if role is Role.ROOT or d.serial == role.value), None)
 
 
+class _UnreadConfig(DomainConfig):
+    """Equals no configuration that was read, however empty: whoever compares snapshots sees that the XML has come."""
+
+    __slots__ = ()
+
+
+# What all domains share whose XML has not been read.
+UNREAD: DomainConfig = _UnreadConfig()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Live figures of a domain: CPU in per cent of its own vCPUs (newest last), memory in KiB, disk in bytes."""
+    """Live figures of a domain: CPU in per cent of its own vCPUs (newest last), disk in bytes."""
 
     cpu_history: tuple[float, ...] = ()
     memory: int = 0
@@ -180,7 +190,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain at one moment, as libvirt told it. ``config`` is None until its XML was read."""
+    """One domain at one moment, as libvirt told it. ``config`` says nothing until its XML was read: see ``is_read``."""
 
     key: DomainKey
     name: str
@@ -188,7 +198,7 @@ class Domain:
     id: int = -1
     persistent: bool = True
     autostart: bool = False
-    config: DomainConfig | None = None
+    config: DomainConfig = UNREAD
     usage: Usage = Usage()
     activity: Activity | None = None
     agent: bool | None = None
@@ -202,23 +212,28 @@ class Domain:
         return self.key.uuid == HOST_UUID
 
     @property
+    def is_read(self) -> bool:
+        """Whether its XML has been read; what ``config`` does not name is only then not there."""
+        return self.config is not UNREAD
+
+    @property
     def klass(self) -> DomainClass | None:
         """The domain's class; None while its XML has not been read."""
         if self.is_host:
             return DomainClass.ADMIN
-        return self.config.klass if self.config else None
+        return self.config.klass if self.is_read else None
 
     @property
     def label(self) -> Label | None:
         """The domain's trust colour, if it has one."""
         if self.is_host:
             return LABELS["black"]
-        return self.config.label if self.config else None
+        return self.config.label
 
     @property
     def is_busy(self) -> bool:
         """Whether something is being done to it that forbids anything else."""
-        return self.activity is not None or bool(self.config and self.config.job)
+        return self.activity is not None or self.config.job is not None
 
     @property
     def memory(self) -> int:

@@ -74,7 +74,7 @@ def _persistent(domain: Domain) -> bool:
 
 
 def _has_volumes(domain: Domain) -> bool:
-    return not domain.is_host and not domain.stale and bool(domain.config and (domain.config.volumes))
+    return not domain.is_host and not domain.stale and bool(domain.config.volumes)
 
 
 def _clonable(domain: Domain) -> bool:
@@ -87,7 +87,7 @@ def _promotable(domain: Domain) -> bool:
 
 
 def _has_port(domain: Domain) -> bool:
-    return not domain.is_host and not domain.stale and bool(domain.config and domain.config.gui_port)
+    return not domain.is_host and not domain.stale and domain.config.gui_port
 
 
 def _any(domain: Domain) -> bool:

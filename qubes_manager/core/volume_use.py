@@ -16,21 +16,21 @@ def image_name(source: str) -> str:
 
 def images_in_use(domains: Iterable[Domain]) -> set[str]:
     """The volumes that disks of *domains* are, or start from, by name."""
-    return {image_name(d.source) for domain in domains if domain.config for d in domain.config.disks if d.source}
+    return {image_name(d.source) for domain in domains for d in domain.config.disks if d.source}
 
 
 def needed_by_others(own: Domain, others: Sequence[Domain]) -> set[str]:
     """The volumes of *own* that other domains' volumes stand on, record as theirs too, or use as a disk, by name."""
     rest = [d for d in others if d.key != own.key]
-    recorded = [v for d in rest if d.config for v in d.config.volumes]
+    recorded = [v for d in rest for v in d.config.volumes]
     mentioned = {v.backing for v in recorded} | {v.name for v in recorded} | images_in_use(rest)
-    mine = {v.name for v in own.config.volumes} if own.config else set()
+    mine = {v.name for v in own.config.volumes}
     return mentioned & mine
 
 
 def are_known(domains: Iterable[Domain]) -> bool:
     """Whether the XML of all *domains* has been read: what uses a volume is only known then."""
-    return all(domain.config is not None for domain in domains)
+    return all(domain.is_read for domain in domains)
 
 
 def system_source(config: DomainConfig) -> str:

@@ -28,7 +28,7 @@ class Entry:
     @property
     def is_favourite(self) -> bool:
         """Whether it comes first."""
-        return bool(self.domain.config and self.application.id in self.domain.config.favourites)
+        return self.application.id in self.domain.config.favourites
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,5 +184,6 @@ def _what_shows(domain: Domain) -> object:
         domain.name,
         domain.label,
         domain.stale,
-        config and (config.menu, config.favourites, config.template_uuid, config.klass),
+        domain.klass,
+        (config.menu, config.favourites, config.template_uuid),
     )

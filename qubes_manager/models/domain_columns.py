@@ -7,7 +7,6 @@ from qubes_manager.core.domain import Domain, DomainConfig, DomainState, Job
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.sizes import format_size
 
-_EMPTY = DomainConfig()
 _STATE_ORDER = {state: index for index, state in enumerate(DomainState)}
 
 SortKey = tuple[object, ...]
@@ -28,12 +27,12 @@ class DomainColumn:
 
     def value(self, domain: Domain) -> str:
         """The cell's text."""
-        return self.text(domain, domain.config or _EMPTY)
+        return self.text(domain, domain.config)
 
     def sort_key(self, domain: Domain) -> SortKey:
         """What the column sorts by; the host stays on top of equal rows, names decide the rest."""
         if self.sort:
-            return (*self.sort(domain, domain.config or _EMPTY), domain.name)
+            return (*self.sort(domain, domain.config), domain.name)
         return (self.value(domain).casefold(), domain.name)
 
 
@@ -63,7 +62,7 @@ def _disk(domain: Domain, _config: DomainConfig) -> str:
 
 
 def _backup(domain: Domain, config: DomainConfig) -> str:
-    if domain.is_host or domain.config is None:
+    if domain.is_host or not domain.is_read:
         return ""
     return "included" if config.include_in_backups else "left out"
 

@@ -51,6 +51,6 @@ def haystack(domain: Domain) -> str:
     """The text of a domain that is searched, case-folded."""
     config = domain.config
     words = [domain.name, domain.state.value, domain.label.name if domain.label else ""]
-    if config:
+    if domain.is_read:
         words += [config.klass.value, config.template, config.netvm, *config.tags, config.notes[:1000]]
     return " ".join((*words, *domain.usage.addresses)).casefold()

@@ -46,7 +46,7 @@ class World(Services):
             pytest.fail(f"not within {timeout} s: {what}")
 
     async def appears(self, name: str) -> Domain:
-        await self.until(lambda: (d := self.named(name)) and d.config, f"{name} appears")
+        await self.until(lambda: (d := self.named(name)) and d.is_read, f"{name} appears")
         domain = self.named(name)
         assert domain
         return domain

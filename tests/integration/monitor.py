@@ -36,11 +36,10 @@ async def write_byte(world: World, key: DomainKey, value: int) -> None:
 async def reads_byte(world: World, key: DomainKey, value: int) -> bool:
     """Whether the running domain's first disk has a block of that byte there, as its files have it."""
     await world.hosts.refresh(key)
-    config = world.store.domains[key].config
-    assert config
+    source = world.store.domains[key].config.disks[0].source
     command = f"read -P {value} {PLACE} 4096"
     # QEMU's monitor has no answer to a read; -U reads what another process has open.
-    argv = ["qemu-io", "-U", "-r", "-c", command, config.disks[0].source]
+    argv = ["qemu-io", "-U", "-r", "-c", command, source]
     done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False)
     assert "read 4096" in done.stdout, done
     return "verification failed" not in done.stdout

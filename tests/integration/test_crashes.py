@@ -76,7 +76,7 @@ class Scene:
 
 async def check_whole(world: World) -> None:
     """Every volume that is recorded is there, every file in the pool is recorded, and nothing is half done."""
-    domains = [d for d in world.store.domains.values() if d.config]
+    domains = [d for d in world.store.domains.values() if d.is_read]
     records = [v for d in domains for v in d.config.volumes]
     assert not [v for v in records if v.unfinished]
     assert not [d.name for d in domains if d.config.job]
@@ -280,7 +280,7 @@ async def test_an_open_window_leaves_a_change_alone_until_its_program_dies(scene
         assert not await asyncio.to_thread(scene.run, 0, number, "create", "made"), "no half-made domain was met"
         world.hosts.refresh_all()
         await asyncio.sleep(0.5)
-        if (made := world.named("made")) and made.config and made.config.job:
+        if (made := world.named("made")) and made.config.job:
             break
     recovered: list[str] = []
     # The program seems to live, since its lock is held; no event tells when it dies.

@@ -155,7 +155,7 @@ async def test_the_three_domains_come_from_a_template_unattended(
     assert done.returncode == 0, done.stderr
     assert done.stdout == "template tiny; made work, personal, untrusted\n"
     for name, label in (("work", "blue"), ("personal", "yellow"), ("untrusted", "red")):
-        await world.until(lambda n=name: (d := world.named(n)) and d.state is DomainState.RUNNING and d.config, name)
+        await world.until(lambda n=name: (d := world.named(n)) and d.state is DomainState.RUNNING and d.is_read, name)
         domain = world.named(name)
         assert (domain.label.name, domain.config.template) == (label, "tiny")
 

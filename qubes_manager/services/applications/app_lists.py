@@ -17,7 +17,7 @@ _FROM_TEMPLATE = (DomainClass.APP, DomainClass.DISPOSABLE)
 
 def selected(domain: Domain, applications: Iterable[Application]) -> list[Application]:
     """Those applications that the domain's menu shows; all where nothing was chosen."""
-    chosen = domain.config.menu if domain.config else None
+    chosen = domain.config.menu
     return [app for app in applications if chosen is None or app.id in chosen]
 
 
@@ -50,7 +50,7 @@ class AppLists:
 
     def source(self, domain: Domain) -> str:
         """The UUID of the domain whose list this one shows."""
-        template = domain.config.template_uuid if domain.config and domain.klass in _FROM_TEMPLATE else ""
+        template = domain.config.template_uuid if domain.klass in _FROM_TEMPLATE else ""
         return template if template in self._lists else domain.key.uuid
 
     def wants(self, domain: Domain) -> bool:

@@ -17,7 +17,7 @@ _PAUSE = 0.5
 async def update_menu(menus: AppMenus, lists: AppLists, domain: Domain) -> int:
     """Let the desktop's menu show what a domain's menu is to show; returns how many files changed."""
     applications = selected(domain, lists.of(domain))
-    if domain.klass is DomainClass.TEMPLATE and (domain.config is None or domain.config.menu is None):
+    if domain.klass is DomainClass.TEMPLATE and domain.config.menu is None:
         # One works in domains; a template's programs are in the manager, and in the menu of who asks for them.
         applications = []
     return await menus.update(domain, applications)
@@ -38,7 +38,7 @@ class MenuKeeper:
 
     def _look(self, batch: Batch) -> None:
         for domain in (*batch.added, *batch.changed):
-            if domain.config and not domain.is_host and self._seen.get(domain.key) != _what_shows(domain):
+            if domain.is_read and not domain.is_host and self._seen.get(domain.key) != _what_shows(domain):
                 self._seen[domain.key] = _what_shows(domain)
                 self._waiting[domain.key] = None
         for key in batch.removed:
@@ -48,7 +48,7 @@ class MenuKeeper:
             self._woken.set()
 
     def _look_at_all(self) -> None:
-        self._waiting.update(dict.fromkeys(k for k, d in self._store.domains.items() if d.config and not d.is_host))
+        self._waiting.update(dict.fromkeys(k for k, d in self._store.domains.items() if d.is_read and not d.is_host))
         self._woken.set()
 
     async def run(self) -> None:
@@ -73,4 +73,4 @@ class MenuKeeper:
 
 def _what_shows(domain: Domain) -> object:
     config = domain.config
-    return (domain.name, domain.label, config and (config.menu, config.template_uuid, config.klass))
+    return (domain.name, domain.label, domain.klass, config.menu, config.template_uuid)

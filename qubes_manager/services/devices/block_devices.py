@@ -57,7 +57,6 @@ class BlockDevices:
         return {
             disk.source
             for domain in domains
-            if domain.config
             for disk in domain.config.disks
             if disk.source.startswith("/") and disk.kind == "disk" and disk.bus in ("usb", "scsi")
         }
@@ -95,8 +94,8 @@ class BlockDevices:
     async def detach(self, key: DomainKey, target: str, timeout: float = disks.DETACH_TIMEOUT) -> None:
         """Detach a disk; raises NotFound, or TimedOut and Refused when the guest keeps it."""
         domain = self._domain(key)
-        disk = next((d for d in domain.config.disks if d.target == target), None) if domain.config else None
-        volumes = {v.name for v in domain.config.volumes} if domain.config else set()
+        disk = next((d for d in domain.config.disks if d.target == target), None)
+        volumes = {v.name for v in domain.config.volumes}
         if disk and disk.source.rsplit("/", 1)[-1] in volumes:
             raise Refused(f"{target} is a volume that “{domain.name}” is made of; it cannot be detached")
         connection = self._hosts.connection(key.connection)

@@ -82,9 +82,9 @@ class Lifecycle:
     async def _start(self, key: DomainKey, passphrase: str = "") -> None:
         """Prepare the disks of a halted domain and start it."""
         domain = self._store.require(key)
-        if domain.config and domain.config.job:
+        if domain.config.job:
             raise Refused(f"“{domain.name}” is being made or removed; it cannot be started")
-        is_encrypted = bool(domain.config and any(d.encrypted and d.serial == "private" for d in domain.config.disks))
+        is_encrypted = any(d.encrypted and d.serial == "private" for d in domain.config.disks)
         if is_encrypted and not passphrase:
             raise PassphraseNeeded(domain, wrong=False)
         async with self._roots.ready_to_start(key):
@@ -162,7 +162,7 @@ class Lifecycle:
 
     async def _hear_last_words(self, domain: Domain) -> None:
         """Let a template tell its applications; a guest that hangs keeps nobody from shutting it down."""
-        if domain.klass is DomainClass.TEMPLATE and domain.config and domain.config.gui_port:
+        if domain.klass is DomainClass.TEMPLATE and domain.config.gui_port:
             with contextlib.suppress(TimeoutError, QubesManagerError):
                 async with asyncio.timeout(_LAST_WORDS):
                     await self._before_shutdown(domain.key)
@@ -185,7 +185,7 @@ class Lifecycle:
         """Shut the domain down and start it again, so that it comes up with its present configuration."""
         with self._store.activity(key, Activity.RESTARTING):
             domain = self._store.require(key)
-            if domain.config and any(d.encrypted for d in domain.config.disks):
+            if any(d.encrypted for d in domain.config.disks):
                 raise Refused(f"“{domain.name}” is encrypted: shut it down, and start it with its passphrase")
             await self._shut_down(key, timeout)
             await self._hosts.refresh(key)

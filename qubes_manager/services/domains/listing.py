@@ -8,7 +8,6 @@ from qubes_manager.core.errors import BadInput
 from qubes_manager.services.domains.property_table import PROPERTIES
 
 NOTHING = "-"
-_EMPTY = DomainConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,7 @@ def find_columns(names: Iterable[str]) -> list[Column]:
 
 def cells(domain: Domain, columns: Sequence[Column]) -> list[str]:
     """The domain's values; ``-`` where one does not apply."""
-    config = domain.config or _EMPTY
-    return [column.value(domain, config) or NOTHING for column in columns]
+    return [column.value(domain, domain.config) or NOTHING for column in columns]
 
 
 def align(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -136,7 +134,7 @@ def as_tree(domains: Sequence[Domain], children: Mapping[str, Sequence[Domain]])
             add(child, depth + 1)
 
     for domain in domains:
-        if not (domain.config and domain.config.netvm in names):
+        if domain.config.netvm not in names:
             add(domain, 0)
     for domain in domains:
         add(domain, 0)

@@ -74,7 +74,7 @@ class Properties:
     async def set_template(self, key: DomainKey, name: str) -> None:
         """Let a domain start from another template; a running one does at its next start."""
         domain = self._domain(key)
-        if not (domain.config and domain.config.klass is DomainClass.APP):
+        if domain.klass is not DomainClass.APP:
             raise Refused(f"“{domain.name}” owns its system; only an AppVM has a template")
         template = self._named(key.connection, name, "template")
         if template.klass is not DomainClass.TEMPLATE:
@@ -146,7 +146,7 @@ class Properties:
     async def set_kernelopts(self, key: DomainKey, options: str) -> None:
         """Set the command line of a directly booted kernel from the next start on."""
         domain = self._domain(key)
-        if not (domain.config and domain.config.kernel):
+        if not domain.config.kernel:
             raise Refused(f"“{domain.name}” boots by itself; only a kernel given from outside takes options")
         await self._configure(key, lambda edit: edit.set_kernelopts(options))
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def needs_recovery(domain: Domain) -> bool:
     """Whether something was begun on this domain, by this user of this machine, and is not finished."""
     config = domain.config
-    if config is None or domain.stale or domain.state.is_active:
+    if not domain.is_read or domain.stale or domain.state.is_active:
         return False
     if config.job:
         return config.job_by in ("", owner())
@@ -73,7 +73,6 @@ class Recovery:
 
     async def _recover(self, domain: Domain) -> bool:
         config = domain.config
-        assert config is not None
         connection = self._hosts.connection(domain.key.connection)
         needed = needed_by_others(domain, self._store.of_host(domain.key.connection))
         if config.job:

@@ -26,7 +26,7 @@ class Removal:
 
     async def describe_loss(self, domain: Domain) -> str:
         """Say in words what removing a domain destroys, and what stays."""
-        volumes = domain.config.volumes if domain.config else ()
+        volumes = domain.config.volumes
         if not volumes:
             return "Its disk images, which this program did not make, stay where they are."
         connection = self._hosts.connection(domain.key.connection)
@@ -52,7 +52,7 @@ class Removal:
 
     async def _remove(self, domain: Domain) -> None:
         connection = self._hosts.connection(domain.key.connection)
-        volumes = domain.config.volumes if domain.config else ()
+        volumes = domain.config.volumes
         if volumes:
             kept = await self._hand_over(domain, volumes)
             volumes = tuple(v for v in volumes if v.name not in kept)
@@ -72,7 +72,7 @@ class Removal:
             raise Refused(f"“{domain.name}” cannot be removed yet: not all domains have been read; try again")
         kept: set[str] = set()
         for other in others:
-            for own in other.config.volumes if other.config else ():
+            for own in other.config.volumes:
                 below = [v for v in chain(own.backing, volumes) if v.name not in kept]
                 if below:
                     bases = [_as_base(v) for v in below]
@@ -105,8 +105,7 @@ def _users(domain: Domain, others: Sequence[Domain]) -> dict[str, list[str]]:
         role: sorted(
             other.name
             for other in others
-            if other.config
-            and (getattr(other.config, role) == domain.name or uuid == getattr(other.config, f"{role}_uuid", None))
+            if getattr(other.config, role) == domain.name or uuid == getattr(other.config, f"{role}_uuid", None)
         )
         for role in ("template", "netvm", "default_dispvm")
     }
@@ -125,4 +124,4 @@ def in_removal_order(domains: Iterable[Domain]) -> list[Domain]:
 
 def netvm_users(domain: Domain, others: Sequence[Domain]) -> list[str]:
     """The names of running domains whose network goes through *domain*."""
-    return [d.name for d in others if d.config and d.config.netvm == domain.name and d.state.is_active]
+    return [d.name for d in others if d.config.netvm == domain.name and d.state.is_active]

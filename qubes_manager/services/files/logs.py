@@ -61,7 +61,7 @@ def _sources_now(domain: Domain | None, uri: str, own: LogPaths) -> list[LogSour
     if domain and not domain.is_host:
         if paths:
             candidates.append((f"QEMU log of {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
-        if domain.config and domain.config.console_log and paths:
+        if domain.config.console_log and paths:
             candidates.append((f"Console of {domain.name}", Path(domain.config.console_log)))
         candidates.append((f"Windows of {domain.name}", own.gui(domain.key.uuid)))
     for path in paths.daemon_logs if paths else ():

@@ -96,5 +96,5 @@ async def _order(domain: Domain, agent: GuestAgent, app_id: str) -> None:
 def _refuse_without_port(domain: Domain) -> None:
     if domain.is_host:
         raise Refused("dom0 is this machine: start its programs from its own menu")
-    if domain.config and not domain.config.gui_port:
+    if domain.is_read and not domain.config.gui_port:
         raise Refused(f"“{domain.name}” was not made for windows: open its console instead")

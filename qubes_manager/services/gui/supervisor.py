@@ -22,7 +22,7 @@ def has_gui(domain: Domain) -> bool:
     """Whether a domain runs and has the port that windows come through."""
     # Before libvirt has told its number, a start is not over.
     runs = domain.state.is_active and domain.id >= 0
-    return bool(not domain.is_host and not domain.stale and runs and domain.config and domain.config.gui_port)
+    return not domain.is_host and not domain.stale and runs and domain.config.gui_port
 
 
 class GuiSupervisor:

@@ -158,7 +158,7 @@ class HostWatcher:
         return [
             domain.key.uuid
             for domain in self._store.of_host(self._uri)
-            if domain.config and uuid in (domain.config.template_uuid, domain.config.default_dispvm_uuid)
+            if uuid in (domain.config.template_uuid, domain.config.default_dispvm_uuid)
         ]
 
     async def _follow(self, events: "asyncio.Queue[Event]") -> str:

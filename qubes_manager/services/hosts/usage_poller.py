@@ -90,7 +90,7 @@ class UsagePoller:
 
     def _is_due(self, domain: Domain) -> bool:
         """Whether addresses and disk sizes are old, or the guest's agent has just come up."""
-        if domain.config is None:
+        if not domain.is_read:
             return False
         moment, agent = self._slow_at.get(domain.key, (0.0, False))
         return time.monotonic() - moment > SLOW_INTERVAL or bool(domain.agent) != agent
@@ -107,7 +107,7 @@ class UsagePoller:
 async def read_slow_figures(hosts: Hosts, store: DomainStore, domain: Domain, *, addresses: bool) -> None:
     """Read a domain's disk sizes, and its addresses when asked and when it runs, into the store."""
     connection, uuid = hosts.connection(domain.key.connection), domain.key.uuid
-    disks = [disk for disk in domain.config.disks if disk.source] if domain.config else []
+    disks = [disk for disk in domain.config.disks if disk.source]
     private = [disk.target for disk in disks if disk.serial == Role.PRIVATE.value]
     use = await read_disk_use(connection, uuid, [disk.target for disk in disks]) if disks else {}
     found = await read_addresses(connection, uuid) if addresses and domain.state.is_active else ()

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 
 from qubes_manager.backend.user.domain_lock import domain_lock
-from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, Job
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey, Job
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.names import check_name
 from qubes_manager.core.progress import SILENT, Progress
@@ -39,23 +39,20 @@ class Cloning:
         refuse_taken_name(self._store, key.connection, name)
         await self._roots.settle(key)
         domain = self._store.require(key)
-        config = domain.config or DomainConfig()
-        _refuse_clone(domain, config)
+        _refuse_clone(domain)
         own = str(uuid.uuid4())
-        plans = self._plans(domain, config, name, own, pool, progress)
+        plans = self._plans(domain, name, own, pool, progress)
         async with domain_lock(key.uuid, domain.name), domain_lock(own, name):
             return await self._clone(domain, name, own, plans)
 
-    def _plans(
-        self, domain: Domain, config: DomainConfig, name: str, own: str, pool: str, progress: Progress
-    ) -> list[VolumePlan]:
+    def _plans(self, domain: Domain, name: str, own: str, pool: str, progress: Progress) -> list[VolumePlan]:
         connection = self._hosts.connection(domain.key.connection)
         is_template = domain.klass is DomainClass.TEMPLATE
         plans = []
-        for source in config.volumes:
+        for source in domain.config.volumes:
             if source.unfinished:
                 continue
-            if source.role is Role.ROOT and source.revision == config.revision:
+            if source.role is Role.ROOT and source.revision == domain.config.revision:
                 new = volume_name(name, own, Role.ROOT, "qcow2", 1 if is_template else 0)
                 record = OwnVolume(Role.ROOT, pool or source.pool, new, 1 if is_template else 0)
                 if is_template and record.pool == source.pool:
@@ -93,14 +90,14 @@ class Cloning:
         return key
 
 
-def _refuse_clone(domain: Domain, config: DomainConfig) -> None:
+def _refuse_clone(domain: Domain) -> None:
     if domain.is_host:
         raise Refused("dom0 is this machine; it cannot be cloned")
     is_template = domain.klass is DomainClass.TEMPLATE
     if domain.state.is_active and not is_template:
         raise Refused(f"“{domain.name}” is running: shut it down first, so that its data are whole")
-    if any(disk.encrypted for disk in config.disks):
+    if any(disk.encrypted for disk in domain.config.disks):
         raise Refused(f"the private volume of “{domain.name}” is encrypted; it cannot be cloned")
-    foreign = [d.target for d in config.disks if d.kind == "disk" and d.source]
-    if not config.volumes and foreign:
+    foreign = [d.target for d in domain.config.disks if d.kind == "disk" and d.source]
+    if not domain.config.volumes and foreign:
         raise Refused(f"the disks of “{domain.name}” were not made by this program; clone it with virt-clone")

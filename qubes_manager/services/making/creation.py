@@ -85,11 +85,11 @@ class Creation:
         key = self.find(uri, request.template, DomainClass.TEMPLATE).key
         await self._roots.settle(key)
         template = self._store.require(key)
-        current = template.config.volume(Role.ROOT) if template.config else None
+        current = template.config.volume(Role.ROOT)
         if current is None:
             raise Refused(f"the template “{request.template}” has no root that is whole yet")
         connection = self._hosts.connection(uri)
-        boot = [v for role in (Role.KERNEL, Role.INITRD) if (v := template.config.volume(role))]  # type: ignore[union-attr]
+        boot = [v for role in (Role.KERNEL, Role.INITRD) if (v := template.config.volume(role))]
         paths = await volume_store.volume_paths(connection, [current, *boot])
         progress.step("Creating the domain")
         draft = await self._draft(uri, request, template, paths.get(Role.KERNEL, ""))
@@ -204,7 +204,7 @@ class Creation:
             revision=1 if request.klass is DomainClass.TEMPLATE else 0,
         )
         virt_type = request.virt_mode or await self._virt_types.best(uri, kernel)
-        gui = bool(template and template.config and dict(template.config.features).get(GUI_FEATURE))
+        gui = bool(template and dict(template.config.features).get(GUI_FEATURE))
         return NewDomain(
             name=request.name,
             uuid=str(uuid.uuid4()),

@@ -26,7 +26,7 @@ class Promotion:
     async def to_template(self, key: DomainKey) -> None:
         """Let a halted StandaloneVM be a template from now on; its root becomes revision 1. Raises Refused."""
         domain = self._store.require(key)
-        root = domain.config.volume(Role.ROOT) if domain.config else None
+        root = domain.config.volume(Role.ROOT)
         if domain.klass is not DomainClass.STANDALONE or root is None:
             raise Refused(f"“{domain.name}” is no StandaloneVM whose system this program made")
         if domain.state.is_active:

@@ -38,7 +38,7 @@ class Demo:
 
     def domains(self, uri: str) -> list[Domain]:
         """The demo domains that are there."""
-        return [d for d in self._store.of_host(uri) if d.config and DEMO_TAG in d.config.tags]
+        return [d for d in self._store.of_host(uri) if DEMO_TAG in d.config.tags]
 
     async def create(self, uri: str, progress: Progress = SILENT) -> list[DomainKey]:
         """Make those of work, personal, untrusted that are missing; raises NotFound, Cancelled, QubesManagerError."""

@@ -72,7 +72,7 @@ class DomainVolumes:
             if record := config.volume(role):
                 numbers = tuple(v.revision for v in revisions(config.volumes)) if record.revision else ()
                 found.append(VolumeInfo(domain.name, role, record, await self._sizes(domain, record), "", numbers))
-            elif role is Role.ROOT and template and template.config and (record := template.config.volume(role)):
+            elif role is Role.ROOT and template and (record := template.config.volume(role)):
                 sizes = await self._sizes(domain, record)
                 found.append(VolumeInfo(domain.name, role, record, sizes, f"{template.name}:root"))
         return found
@@ -81,8 +81,7 @@ class DomainVolumes:
         """Return a domain's own volume by the name that users have for it; raises BadInput, NotFound, Refused."""
         if name not in NAMED:
             raise BadInput("volume", name[:80], f"use one of {', '.join(NAMED)}")
-        record = domain.config.volume(NAMED[name]) if domain.config else None
-        if record:
+        if record := domain.config.volume(NAMED[name]):
             return record
         if name == "root" and (template := self._template(domain)):
             raise Refused(f"the root of “{domain.name}” is that of its template “{template.name}”: change it there")
@@ -124,7 +123,7 @@ class DomainVolumes:
         await self._hosts.refresh(key)
 
     async def _resize_live(self, domain: Domain, role: Role, size: int) -> None:
-        disk = domain.config.disk(role) if domain.config else None
+        disk = domain.config.disk(role)
         if disk is None:
             raise NotFound(f"“{domain.name}” has no disk for its {role.value} volume")
         connection = self._hosts.connection(domain.key.connection)
@@ -175,7 +174,7 @@ class DomainVolumes:
     async def _replace(self, domain: Domain, old: OwnVolume, make: Callable[[OwnVolume], object]) -> None:
         """Put a new volume in the place of *old*: the old one is there until the new one is whole."""
         key, actions = domain.key, actions_on(self._hosts, domain)
-        if domain.config and any(disk.encrypted for disk in domain.config.disks):
+        if any(disk.encrypted for disk in domain.config.disks):
             raise Refused(f"the private volume of “{domain.name}” is encrypted; it cannot be replaced")
         ending = f"{secrets.token_hex(2)}.qcow2"
         name = volume_name(domain.name, key.uuid, old.role, ending)
@@ -238,7 +237,7 @@ class DomainVolumes:
                 whole = record
                 if record.backing:
                     ending = f"export-{secrets.token_hex(2)}.qcow2"
-                    number = 1 + max(v.revision for v in domain.config.volumes) if domain.config else 0
+                    number = 1 + max(v.revision for v in domain.config.volumes)
                     new = volume_name(domain.name, key.uuid, record.role, ending)
                     whole = OwnVolume(record.role, record.pool, new, number, unfinished=True)
                     progress.step("Making the volume whole")

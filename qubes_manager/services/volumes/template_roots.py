@@ -92,7 +92,7 @@ class TemplateRoots:
         if needs_settling(domain):
             await self.settle(key)
             domain = self._store.require(key)
-        if domain.klass is DomainClass.TEMPLATE and domain.config and revisions(domain.config.volumes):
+        if domain.klass is DomainClass.TEMPLATE and revisions(domain.config.volumes):
             async with domain_lock(key.uuid, domain.name):
                 await self._begin_trial(domain)
                 try:
@@ -100,7 +100,7 @@ class TemplateRoots:
                 except BaseException:
                     await asyncio.shield(self._drop_trial(key))
                     raise
-        elif domain.config and domain.config.template_uuid:
+        elif domain.config.template_uuid:
             template = await self._settled_template(domain)
             async with domain_lock(template.key.uuid, template.name, shared=True):
                 await self.point_at_current(domain, self._store.require(template.key))
@@ -121,8 +121,7 @@ class TemplateRoots:
     async def point_at_current(self, domain: Domain, template: Domain) -> None:
         """Let a halted domain start from its template's current root, and boot its kernel."""
         connection = self._hosts.connection(domain.key.connection)
-        config = template.config or DomainConfig()
-        wanted = [v for role in (Role.ROOT, *_BOOT) if (v := config.volume(role))]
+        wanted = [v for role in (Role.ROOT, *_BOOT) if (v := template.config.volume(role))]
         if not any(v.role is Role.ROOT for v in wanted):
             raise Refused(f"the template “{template.name}” has no root that is whole")
         paths = await volume_store.volume_paths(connection, wanted)
@@ -146,7 +145,7 @@ class TemplateRoots:
 
         *size* is in bytes, 0 for that of the current root. *put_in_use* records the revision's number as what it is.
         """
-        config = domain.config or DomainConfig()
+        config = domain.config
         current = config.volume(Role.ROOT)
         if current is None:
             raise Refused(f"“{domain.name}” has no root that is whole")
@@ -169,7 +168,7 @@ class TemplateRoots:
         """Go back to the current root, as if the template had not been started."""
         await self._hosts.refresh(key)
         domain = self._store.require(key)
-        config = domain.config or DomainConfig()
+        config = domain.config
         # A merge that goes on meanwhile makes a volume of the current revision.
         unfinished = [v for v in config.volumes if v.unfinished and v.revision != config.revision]
         written = [v for v in config.volumes if v.role is Role.ROOT and v.revision == config.trial]
@@ -177,8 +176,7 @@ class TemplateRoots:
         await self._delete(domain, list(dict.fromkeys([*written, *unfinished])))
 
     async def _leave_trial(self, domain: Domain, records: list[OwnVolume]) -> None:
-        config = domain.config or DomainConfig()
-        current = config.volume(Role.ROOT)
+        current = domain.config.volume(Role.ROOT)
         connection = self._hosts.connection(domain.key.connection)
         paths = await volume_store.volume_paths(connection, [current] if current else [])
 
@@ -215,7 +213,7 @@ class TemplateRoots:
         return settlement
 
     async def _settle(self, domain: Domain) -> Settlement:
-        config = domain.config or DomainConfig()
+        config = domain.config
         written = next((v for v in config.volumes if v.role is Role.ROOT and v.revision == config.trial), None)
         ran = written is not None and system_source(config) == written.name
         if ran and domain.ending is Ending.CLEAN:
@@ -265,7 +263,7 @@ class TemplateRoots:
         The merge makes a whole copy of the current revision beside it, so that running domains do not notice.
         """
         domain = self._store.require(key)
-        if domain.klass is not DomainClass.TEMPLATE or not domain.config:
+        if domain.klass is not DomainClass.TEMPLATE:
             return []
         async with domain_lock(f"{key.uuid}.tidy", domain.name):
             config = domain.config
@@ -297,11 +295,11 @@ class TemplateRoots:
             await self._hosts.refresh(key)
             domain, everyone = self._store.require(key), self._store.of_host(key.connection)
             config = domain.config
-            if config is None or not are_known(everyone):
+            if not are_known(everyone):
                 return []
-            dependents = [d for d in everyone if d.config and d.config.template_uuid == key.uuid]
+            dependents = [d for d in everyone if d.config.template_uuid == key.uuid]
             for dependent in dependents:
-                if not dependent.state.is_active and dependent.config and not dependent.config.job:
+                if not dependent.state.is_active and not dependent.config.job:
                     await self.point_at_current(dependent, domain)
                     await self._hosts.refresh(dependent.key)
             everyone = self._store.of_host(key.connection)
@@ -331,7 +329,7 @@ class TemplateRoots:
 
 def needs_settling(domain: Domain) -> bool:
     """Whether a template's run has ended and nobody has decided yet what becomes of it."""
-    return bool(domain.config and domain.config.trial) and not domain.state.is_active and not domain.stale
+    return bool(domain.config.trial) and not domain.state.is_active and not domain.stale
 
 
 def _commit(document: "DomainEdit") -> None:

@@ -54,12 +54,11 @@ class AppCommands:
     async def show_shortcuts(self, domain: Domain) -> None:
         """Let the user choose which applications a domain's menu has."""
         services = self._services
-        config = domain.config
         dialog = AppShortcutsDialog(self._window, domain, services.lists.of(domain))
         dialog.refresh.connect(lambda: dialog.start(self._refresh_into(dialog, domain)))
         dialog.use_spawn(self._tasks.spawn)
-        if await finished(dialog) == QDialog.DialogCode.Accepted and config:
-            await services.properties.set_menu(domain.key, dialog.chosen(), config.favourites)
+        if await finished(dialog) == QDialog.DialogCode.Accepted and domain.is_read:
+            await services.properties.set_menu(domain.key, dialog.chosen(), domain.config.favourites)
 
     async def refresh(self, domains: Sequence[Domain]) -> None:
         """Ask running domains for their applications."""
@@ -96,9 +95,10 @@ class AppCommands:
             shown.close()
 
     async def _toggle_favourite(self, entry: Entry) -> None:
-        config = self._services.store.require(entry.domain.key).config
-        if config is None:
+        domain = self._services.store.require(entry.domain.key)
+        if not domain.is_read:
             return
+        config = domain.config
         app_id = entry.application.id
         others = [app for app in config.favourites if app != app_id]
         favourites = others if app_id in config.favourites else [*others, app_id]

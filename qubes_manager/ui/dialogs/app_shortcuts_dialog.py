@@ -35,8 +35,7 @@ class AppShortcutsDialog(HintDialog):
     def __init__(self, parent: QWidget, domain: Domain, applications: Sequence[Application]) -> None:
         super().__init__(parent, lambda work: work.close())
         self._domain = domain
-        config = domain.config
-        self._menu = config.menu if config else None
+        self._menu = domain.config.menu
         self.setWindowTitle(f"Application shortcuts of {domain.name}")
         self.resize(640, 460)
         self.all = QCheckBox("All of them, also those that come later")

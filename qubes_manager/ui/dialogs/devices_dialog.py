@@ -166,7 +166,7 @@ class DevicesDialog(HintDialog):
     def _drives(self) -> list[str]:
         """The CD-ROM drives of the domain."""
         domain = self._target()
-        return [d.target for d in domain.config.disks if d.kind == "cdrom"] if domain and domain.config else []
+        return [d.target for d in domain.config.disks if d.kind == "cdrom"] if domain else []
 
     def _update_buttons(self) -> None:
         chosen = self._chosen()

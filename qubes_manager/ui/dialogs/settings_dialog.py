@@ -5,7 +5,7 @@ from typing import Any
 
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPlainTextEdit, QWidget
 
-from qubes_manager.core.domain import Domain, DomainClass, DomainConfig
+from qubes_manager.core.domain import Domain, DomainClass
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.names import check_name
@@ -34,7 +34,7 @@ class SettingsDialog(FormDialog):
     ) -> None:
         super().__init__(parent, f"Settings of {domain.name}", "Save")
         self._domain = domain
-        self._config = config = domain.config or DomainConfig()
+        self._config = config = domain.config
         self.name = QLineEdit(domain.name)
         self.name.setEnabled(OPERATIONS["rename"].applies(domain))
         self.name.setToolTip("" if self.name.isEnabled() else "A domain is renamed while it is halted")
@@ -138,7 +138,7 @@ def _call(act: Callable[[Any], Awaitable[None]], value: object) -> Change:
 
 
 def _disposable_templates(others: Sequence[Domain]) -> list[Choice]:
-    return sorted((d.name, d.name) for d in others if d.config and d.config.template_for_dispvms)
+    return sorted((d.name, d.name) for d in others if d.config.template_for_dispvms)
 
 
 def _choice(present: str, choices: Sequence[Choice]) -> QComboBox:

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qubes_manager.core.domain import Domain, DomainConfig
+from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.volumes import MAX_KEEP, Role
@@ -67,7 +67,7 @@ class VolumesDialog(HintDialog):
         self.start(self.reload())
 
     def _revision_row(self, domain: Domain) -> QWidget:
-        config = domain.config or DomainConfig()
+        config = domain.config
         self.keep = QSpinBox()
         self.keep.setRange(1, MAX_KEEP)
         self.keep.setValue(config.keep_revisions)
@@ -191,7 +191,7 @@ class VolumesDialog(HintDialog):
 
     def _keep(self) -> None:
         domain = self._latest()
-        if domain and domain.config and self.keep.value() != domain.config.keep_revisions:
+        if domain and domain.is_read and self.keep.value() != domain.config.keep_revisions:
             self.start(self._volumes.keep(domain.key, self.keep.value()))
 
     async def _revert(self) -> None:

@@ -88,8 +88,7 @@ class DetailsPane(QScrollArea):
             self._show_hint("Choose a domain to see its details." if not domains else f"{len(domains)} domains chosen.")
             return
         domain = domains[0]
-        config = domain.config or DomainConfig()
-        rows = (overview(domain, config), hardware(domain, config))
+        rows = (overview(domain, domain.config), hardware(domain, domain.config))
         if rows == self._shown:
             return
         self._shown = rows

@@ -17,7 +17,7 @@ async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
     uri = f"test://{write_domains(tmp_path / 'forty.xml', 40)}"
     hosts = Hosts(DomainStore(), watch=True)
     hosts.follow(uri)
-    await until(lambda: len(hosts.store.domains) == 41 and all(d.config for d in hosts.store.domains.values()))
+    await until(lambda: len(hosts.store.domains) == 41 and all(d.is_read for d in hosts.store.domains.values()))
     yield hosts
     await hosts.close()
 
