@@ -45,8 +45,8 @@ class Session:
 
     def find(self, name: str) -> Domain:
         """Return the domain of that name, on the first connection that has it; raises NotFound."""
-        for domain in self.store.domains.values():
-            if domain.name == name:
+        for uri in self.uris:
+            if domain := self.store.named(uri, name):
                 return domain
         raise NotFound(f"no such domain: {name}")
 

@@ -113,18 +113,14 @@ class Lifecycle:
         try:
             await start()
         except HostCallFailed as error:
-            template = self._template_of(domain)
-            if _LEFTOVER not in error.details or template is None or template.config is None:
+            template = self._store.template_of(domain)
+            if _LEFTOVER not in error.details or template is None or not template.is_read:
                 raise
             volumes = [v for v in template.config.volumes if v.role is Role.ROOT]
             connection = self._hosts.connection(domain.key.connection)
             cleared = await volume_store.clear_leftovers(connection, volumes, domain.name)
             log.info("cleared what a crash left of “%s”: %s", domain.name, ", ".join(cleared))
             await start()
-
-    def _template_of(self, domain: Domain) -> Domain | None:
-        uuid = domain.config.template_uuid if domain.config else ""
-        return self._store.get(DomainKey(domain.key.connection, uuid))
 
     async def _settle(self, key: DomainKey) -> None:
         """Decide about a template's run when it has just ended here."""

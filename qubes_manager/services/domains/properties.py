@@ -83,9 +83,8 @@ class Properties:
         await self._edit(key, lambda edit: edit.set_text("template", template.name, uuid=template.key.uuid))
 
     def _named(self, uri: str, name: str, field: str) -> Domain:
-        for domain in self._store.of_host(uri):
-            if domain.name == name:
-                return domain
+        if domain := self._store.named(uri, name):
+            return domain
         raise BadInput(field, name[:80], "name a domain that exists")
 
     async def set_include_in_backups(self, key: DomainKey, included: bool) -> None:
@@ -165,8 +164,7 @@ class Properties:
             return
         if domain.state.is_active:
             raise Refused(f"“{domain.name}” is running: shut it down before it is renamed")
-        if any(d.name == name for d in self._store.of_host(key.connection)):
-            raise Refused(f"there is a domain “{name}” already; choose another name")
+        self._store.refuse_taken(key.connection, name)
         await actions_on(self._hosts, domain).rename(name)
         await asyncio.to_thread(self._gui_options.rename, domain.name, name)
         await self._hosts.refresh(key)

@@ -12,7 +12,7 @@ from qubes_manager.core.volumes import OwnVolume, Role, chain
 from qubes_manager.services.domains.undoing import take_away
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.hosts.store import DomainStore, refuse_running
 from qubes_manager.services.volumes.volume_records import drop, put
 
 
@@ -90,8 +90,7 @@ def refuse_removal(domain: Domain, others: Sequence[Domain]) -> None:
     """Raise Refused when *domain* runs, or when some of *others* need it, naming them."""
     if domain.is_host:
         raise Refused("dom0 is this machine; it cannot be removed")
-    if domain.state.is_active:
-        raise Refused(f"“{domain.name}” is running: shut it down first")
+    refuse_running(domain)
     for role, names in _users(domain, others).items():
         if names:
             words = role.replace("_", " ")

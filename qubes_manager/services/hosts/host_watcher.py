@@ -263,24 +263,24 @@ class HostWatcher:
         return set(configs)
 
     def _apply_configs(self, configs: dict[str, DomainConfig]) -> None:
-        changed, moved = [], []
+        changed, moved = [], set()
         for uuid, config in configs.items():
             domain = self._store.get(DomainKey(self._uri, uuid))
             if domain and uuid != HOST_UUID:
                 config = with_names(config, self._find)
-                outdated = domain.state.is_active and is_outdated(config, self._find)
-                if config.revision and (domain.config is None or domain.config.revision != config.revision):
-                    moved.append(uuid)
+                outdated = domain.state.is_active and is_outdated(config, self._find(config.template_uuid))
+                if config.revision and domain.config.revision != config.revision:
+                    moved.add(uuid)
                 changed.append(replace(domain, config=config, outdated=outdated))
         self._store.put(changed)
-        for template in moved:
-            self._compare_with_template(template)
+        if moved:
+            self._compare_with_templates(moved)
 
-    def _compare_with_template(self, uuid: str) -> None:
-        """See which running domains started from a root that is not their template's current one any more."""
+    def _compare_with_templates(self, moved: set[str]) -> None:
+        """See which running domains started from a root that is not the current one of their template in *moved*."""
         running = [
             domain
             for domain in self._store.of_host(self._uri)
-            if domain.config and domain.config.template_uuid == uuid and domain.state.is_active
+            if domain.config.template_uuid in moved and domain.state.is_active
         ]
-        self._store.put(replace(d, outdated=is_outdated(d.config, self._find)) for d in running if d.config)
+        self._store.put(replace(d, outdated=is_outdated(d.config, self._store.template_of(d))) for d in running)

@@ -23,11 +23,10 @@ def with_names(config: DomainConfig, find: Find) -> DomainConfig:
     return config
 
 
-def is_outdated(config: DomainConfig, find: Find) -> bool:
-    """Whether a running domain of that *config* started from a root that is not its template's current one any more."""
-    template = find(config.template_uuid) if config.template_uuid else None
-    current = template.config.volume(Role.ROOT) if template and template.config else None
-    if template is None or template.config is None or current is None:
+def is_outdated(config: DomainConfig, template: Domain | None) -> bool:
+    """Whether a running domain of that *config* started from another root than its *template*'s current one."""
+    current = template.config.volume(Role.ROOT) if template else None
+    if template is None or current is None:
         return False
     # A merge gives the same revision another file, which changes nothing for those who run from the old one.
     started = next((v for v in template.config.volumes if v.name == system_source(config)), None)

@@ -8,7 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from qubes_manager.core.domain import Activity, Domain, DomainKey
-from qubes_manager.core.errors import NotFound
+from qubes_manager.core.errors import NotFound, Refused
 
 # Changes are announced together: a thousand starts are a handful of batches.
 BATCH_SECONDS = 0.03
@@ -78,6 +78,26 @@ class DomainStore:
         if domain := self._domains.get(key):
             return domain
         raise NotFound("the domain does not exist any more")
+
+    def require_halted(self, key: DomainKey) -> Domain:
+        """Return the newest snapshot of a domain that does not run; raises NotFound, Refused."""
+        domain = self.require(key)
+        refuse_running(domain)
+        return domain
+
+    def named(self, uri: str, name: str) -> Domain | None:
+        """Return the domain of that name on one connection, or None."""
+        return next((d for key, d in self._domains.items() if d.name == name and key.connection == uri), None)
+
+    def refuse_taken(self, uri: str, name: str) -> None:
+        """Raise Refused when the connection has a domain of that name."""
+        if self.named(uri, name):
+            raise Refused(f"there is a domain “{name}” already; choose another name")
+
+    def template_of(self, domain: Domain) -> Domain | None:
+        """Return the template that a domain names, or None when it names none or the template is gone."""
+        uuid = domain.config.template_uuid
+        return self.get(DomainKey(domain.key.connection, uuid)) if uuid else None
 
     def of_host(self, uri: str) -> list[Domain]:
         """Return the domains of one connection."""
@@ -164,3 +184,9 @@ class DomainStore:
             return
         self._flush_planned = True
         asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+
+
+def refuse_running(domain: Domain) -> None:
+    """Raise Refused when *domain* runs."""
+    if domain.state.is_active:
+        raise Refused(f"“{domain.name}” is running: shut it down first")

@@ -14,7 +14,7 @@ from qubes_manager.services.domains.undoing import undo
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.making.creation import console_log_path, refuse_taken_name
+from qubes_manager.services.making.creation import console_log_path
 from qubes_manager.services.making.making import VolumePlan, plan_copy, plan_empty
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
@@ -36,7 +36,7 @@ class Cloning:
         *pool* is where copies go, the original's own where it is empty. Raises BadInput, Refused, HostCallFailed.
         """
         check_name(name)
-        refuse_taken_name(self._store, key.connection, name)
+        self._store.refuse_taken(key.connection, name)
         await self._roots.settle(key)
         domain = self._store.require(key)
         _refuse_clone(domain)

@@ -52,7 +52,7 @@ class Creation:
         *progress* is told from threads too. Raises BadInput, Refused, NotFound, HostCallFailed, Cancelled.
         """
         request.check()
-        refuse_taken_name(self._store, uri, request.name)
+        self._store.refuse_taken(uri, request.name)
         connection = self._hosts.connection(uri)
         await volume_store.ensure_pool(connection)
         if request.template:
@@ -72,17 +72,16 @@ class Creation:
             await self._hosts.refresh(key)
         return key
 
-    def find(self, uri: str, name: str, klass: DomainClass | None = None) -> Domain:
-        """Return the domain of that name (and class) on a connection; raises NotFound."""
-        for domain in self._store.of_host(uri):
-            if domain.name == name and (klass is None or domain.klass is klass):
-                return domain
-        raise NotFound(f"there is no {klass or 'domain'} “{name}”")
+    def _find(self, uri: str, name: str, klass: DomainClass | None = None) -> Domain:
+        domain = self._store.named(uri, name)
+        if domain is None or (klass and domain.klass is not klass):
+            raise NotFound(f"there is no {klass or 'domain'} “{name}”")
+        return domain
 
     # From a template.
 
     async def _from_template(self, uri: str, request: CreationRequest, progress: Progress) -> DomainKey:
-        key = self.find(uri, request.template, DomainClass.TEMPLATE).key
+        key = self._find(uri, request.template, DomainClass.TEMPLATE).key
         await self._roots.settle(key)
         template = self._store.require(key)
         current = template.config.volume(Role.ROOT)
@@ -190,7 +189,7 @@ class Creation:
 
     async def _draft(self, uri: str, request: CreationRequest, template: Domain | None, kernel: str) -> NewDomain:
         """The domain but for its disks."""
-        dispvm = self.find(uri, request.default_dispvm) if request.default_dispvm else None
+        dispvm = self._find(uri, request.default_dispvm) if request.default_dispvm else None
         config = DomainConfig(
             label=LABELS[request.label],
             klass=request.klass,
@@ -222,12 +221,6 @@ class Creation:
             uefi=request.uefi,
             gui=gui,
         )
-
-
-def refuse_taken_name(store: DomainStore, uri: str, name: str) -> None:
-    """Raise Refused when the connection has a domain of that name."""
-    if any(domain.name == name for domain in store.of_host(uri)):
-        raise Refused(f"there is a domain “{name}” already; choose another name")
 
 
 def boot_words(virt_type: str, *, private: bool) -> str:

@@ -9,7 +9,7 @@ from qubes_manager.core.errors import Refused
 from qubes_manager.core.volumes import Role
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.hosts.store import DomainStore, refuse_running
 from qubes_manager.services.volumes.volume_records import put
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ class Promotion:
         root = domain.config.volume(Role.ROOT)
         if domain.klass is not DomainClass.STANDALONE or root is None:
             raise Refused(f"“{domain.name}” is no StandaloneVM whose system this program made")
-        if domain.state.is_active:
-            raise Refused(f"“{domain.name}” is running: shut it down first")
+        refuse_running(domain)
 
         def edit(document: "DomainEdit") -> None:
             put(replace(root, revision=1))(document)

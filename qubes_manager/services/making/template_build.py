@@ -20,7 +20,7 @@ from qubes_manager.services.files.scratch import scratch
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
-from qubes_manager.services.making.creation import GUI_FEATURE, boot_words, console_log_path, refuse_taken_name
+from qubes_manager.services.making.creation import GUI_FEATURE, boot_words, console_log_path
 from qubes_manager.services.making.making import Made, make_domain, plan_upload
 
 TEMPLATE_LABEL = "black"
@@ -53,7 +53,7 @@ class TemplateBuild:
         """
         check_name(name)
         recipe.check()
-        refuse_taken_name(self._store, uri, name)
+        self._store.refuse_taken(uri, name)
         await volume_store.ensure_pool(self._hosts.connection(uri))
         if cache is not None:
             built = await asyncio.to_thread(self._build_cached, recipe, cache, progress)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from qubes_manager.backend.storage import block_resize, volume_store, volume_streams
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.creation_request import check_volume_size
-from qubes_manager.core.domain import Activity, Domain, DomainConfig, DomainKey
+from qubes_manager.core.domain import Activity, Domain, DomainKey
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.sizes import format_size
@@ -65,8 +65,8 @@ class DomainVolumes:
 
     async def list(self, domain: Domain) -> list[VolumeInfo]:
         """Return what a domain's disks are made of: its own current volumes, and its template's root."""
-        config = domain.config or DomainConfig()
-        template = self._template(domain)
+        config = domain.config
+        template = self._store.template_of(domain)
         found = []
         for role in NAMED.values():
             if record := config.volume(role):
@@ -83,13 +83,9 @@ class DomainVolumes:
             raise BadInput("volume", name[:80], f"use one of {', '.join(NAMED)}")
         if record := domain.config.volume(NAMED[name]):
             return record
-        if name == "root" and (template := self._template(domain)):
+        if name == "root" and (template := self._store.template_of(domain)):
             raise Refused(f"the root of “{domain.name}” is that of its template “{template.name}”: change it there")
         raise NotFound(f"“{domain.name}” has no volume {name} that this program made")
-
-    def _template(self, domain: Domain) -> Domain | None:
-        uuid = domain.config.template_uuid if domain.config else ""
-        return self._store.get(DomainKey(domain.key.connection, uuid)) if uuid else None
 
     async def _sizes(self, domain: Domain, record: OwnVolume) -> volume_store.VolumeSizes | None:
         return await volume_store.volume_sizes(self._hosts.connection(domain.key.connection), record.pool, record.name)
@@ -142,7 +138,7 @@ class DomainVolumes:
 
     async def clear(self, key: DomainKey, name: str) -> None:
         """Make a halted domain's private volume blank; all its data are lost."""
-        domain = self._halted(key)
+        domain = self._store.require_halted(key)
         record = self.own(domain, name)
         if NAMED[name] is not Role.PRIVATE:
             raise BadInput("volume", name, "only the private volume can be cleared")
@@ -151,7 +147,7 @@ class DomainVolumes:
 
     async def import_image(self, key: DomainKey, name: str, source: Path, *, progress: Progress = SILENT) -> None:
         """Put a disk image in place of a halted domain's volume, whose data are lost."""
-        domain = self._halted(key)
+        domain = self._store.require_halted(key)
         record = self.own(domain, name)
         if record.revision or NAMED[name] not in (Role.ROOT, Role.PRIVATE):
             raise Refused("only the private volume, or the root of a StandaloneVM, can be replaced by an image")
@@ -226,7 +222,7 @@ class DomainVolumes:
 
         A volume that stands on others is made whole first. Raises Refused, NotFound, Cancelled.
         """
-        domain = self._halted(key)
+        domain = self._store.require_halted(key)
         record = self.own(domain, name)
         connection, actions = self._hosts.connection(key.connection), actions_on(self._hosts, domain)
         target = await asyncio.to_thread(lambda: target.expanduser().absolute())
@@ -271,12 +267,6 @@ class DomainVolumes:
         finally:
             await asyncio.shield(asyncio.to_thread(part.unlink, missing_ok=True))
         return digest
-
-    def _halted(self, key: DomainKey) -> Domain:
-        domain = self._store.require(key)
-        if domain.state.is_active:
-            raise Refused(f"“{domain.name}” is running: shut it down first")
-        return domain
 
 
 def _sync(file) -> None:  # type: ignore[no-untyped-def]

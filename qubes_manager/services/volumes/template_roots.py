@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.backend.user.domain_lock import domain_lock
-from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainConfig, DomainKey, Ending
+from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainKey, Ending
 from qubes_manager.core.errors import BadInput, NotFound, Refused
 from qubes_manager.core.volume_use import are_known, image_name, images_in_use, needed_by_others, system_source
 from qubes_manager.core.volumes import OwnVolume, Role, chain, past, revisions, superfluous, volume_name
@@ -109,14 +109,13 @@ class TemplateRoots:
             yield
 
     async def _settled_template(self, domain: Domain) -> Domain:
-        config = domain.config
-        key = DomainKey(domain.key.connection, config.template_uuid if config else "")
-        if not self._store.get(key):
-            name = config.template if config else ""
-            raise NotFound(f"the template of “{domain.name}”, {name or key.uuid}, is gone: choose another one for it")
-        await self._hosts.refresh(key)
-        await self.settle(key)
-        return self._store.require(key)
+        template = self._store.template_of(domain)
+        if template is None:
+            name = domain.config.template or domain.config.template_uuid
+            raise NotFound(f"the template of “{domain.name}”, {name}, is gone: choose another one for it")
+        await self._hosts.refresh(template.key)
+        await self.settle(template.key)
+        return self._store.require(template.key)
 
     async def point_at_current(self, domain: Domain, template: Domain) -> None:
         """Let a halted domain start from its template's current root, and boot its kernel."""
@@ -231,10 +230,8 @@ class TemplateRoots:
         Without a number it is the newest before the current one. Raises BadInput, Refused.
         """
         await self.settle(key)
-        domain = self._store.require(key)
-        config = domain.config or DomainConfig()
-        if domain.state.is_active:
-            raise Refused(f"“{domain.name}” is running: shut it down first")
+        domain = self._store.require_halted(key)
+        config = domain.config
         known = [v.revision for v in revisions(config.volumes)]
         if revision is None:
             revision = max((n for n in known if n < config.revision), default=0)

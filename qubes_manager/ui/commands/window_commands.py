@@ -102,7 +102,7 @@ class WindowCommands:
         await finished(viewer)
 
     def _is_taken(self, uri: str, name: str) -> bool:
-        return any(domain.name == name for domain in self._services.store.of_host(uri))
+        return self._services.store.named(uri, name) is not None
 
     async def _new_domain(self) -> None:
         services = self._services
