@@ -126,8 +126,8 @@ class DomainConfig:
     virt_type: str = ""
     emulated: bool = False
     machine: str = ""
-    memory: int = 0
-    initial_memory: int = 0
+    maximum_memory_kib: int = 0
+    initial_memory_kib: int = 0
     vcpus: int = 0
     kernel: str = ""
     initrd: str = ""
@@ -175,7 +175,7 @@ class Usage:
     """Live figures of a domain: CPU in per cent of its own vCPUs (newest last), disk in bytes."""
 
     cpu_history: tuple[float, ...] = ()
-    memory: int = 0
+    memory_kib: int = 0
     disk_allocation: int | None = None
     disk_capacity: int | None = None
     private_allocation: int | None = None
@@ -236,8 +236,6 @@ class Domain:
         return self.activity is not None or self.config.job is not None
 
     @property
-    def memory(self) -> int:
-        """Memory in KiB: what it has now when running, what it will have otherwise."""
-        if self.usage.memory or self.config is None:
-            return self.usage.memory
-        return self.config.initial_memory or self.config.memory
+    def memory_kib(self) -> int:
+        """What it has now when running, what it will have otherwise."""
+        return self.usage.memory_kib or self.config.initial_memory_kib

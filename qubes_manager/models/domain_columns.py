@@ -53,7 +53,7 @@ def _cpu(domain: Domain, _config: DomainConfig) -> str:
 
 
 def _memory(domain: Domain, _config: DomainConfig) -> str:
-    return format_size(domain.memory * 1024) if domain.memory else ""
+    return format_size(domain.memory_kib * 1024) if domain.memory_kib else ""
 
 
 def _disk(domain: Domain, _config: DomainConfig) -> str:
@@ -97,7 +97,7 @@ COLUMNS: tuple[DomainColumn, ...] = (
         sort=lambda d, c: (d.usage.cpu_percent if d.usage.cpu_percent is not None else -1.0,),
         about="processor time, of its own virtual CPUs",
     ),
-    DomainColumn("memory", "Memory", _memory, 90, right=True, sort=lambda d, c: (d.memory,), about="memory"),
+    DomainColumn("memory", "Memory", _memory, 90, right=True, sort=lambda d, c: (d.memory_kib,), about="memory"),
     DomainColumn(
         "disk",
         "Disk",

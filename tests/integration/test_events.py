@@ -109,7 +109,7 @@ async def test_the_agent_and_the_figures_of_a_guest_arrive(world: World, guest: 
     await asyncio.sleep(0.5)
     await poller.poll()
     usage = world.store.domains[shared.key].usage
-    assert usage.memory == 256 * 1024
+    assert usage.memory_kib == 256 * 1024
     assert usage.cpu_percent is not None
     assert 0 <= usage.cpu_percent <= 100
 

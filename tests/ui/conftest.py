@@ -18,7 +18,7 @@ WORK = Domain(
     DomainKey("test:///x", "1"),
     "work",
     DomainState.HALTED,
-    config=DomainConfig(label=LABELS["blue"], memory=1 << 20, vcpus=2),
+    config=DomainConfig(label=LABELS["blue"], maximum_memory_kib=1 << 20, initial_memory_kib=1 << 20, vcpus=2),
 )
 APPS = (
     Application("editor", "Editor", "writes", icon=b"\x10\x20\x30\xff" * 48 * 48),

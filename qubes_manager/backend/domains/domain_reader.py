@@ -40,13 +40,13 @@ _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Counters of a running domain: when (monotonic seconds), CPU time in ns, vCPUs, memory in KiB."""
+    """Counters of a running domain: when (monotonic seconds), CPU time in ns, vCPUs, memory."""
 
     uuid: str
     moment: float
     cpu_time: int
     vcpus: int
-    memory: int
+    memory_kib: int
 
 
 @dataclass(frozen=True, slots=True)

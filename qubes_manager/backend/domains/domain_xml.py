@@ -36,12 +36,14 @@ def parse_config(xml: str) -> DomainConfig:
     virt_type = root.get("type", "")
     system = {child.tag: child for child in parts.get("os", ())}
     devices = parts.get("devices", ())
+    maximum = _kib(parts.get("memory"))
     return DomainConfig(
         virt_type=virt_type,
         emulated=virt_type == "qemu",
         machine=system["type"].get("machine", "") if "type" in system else "",
-        memory=_kib(parts.get("memory")),
-        initial_memory=_kib(parts.get("currentMemory")),
+        maximum_memory_kib=maximum,
+        # libvirt gives a domain all of it where nothing else is said.
+        initial_memory_kib=_kib(parts.get("currentMemory")) or maximum,
         vcpus=int(_content(parts.get("vcpu")) or 0),
         kernel=_content(system.get("kernel")),
         initrd=_content(system.get("initrd")),
@@ -163,13 +165,13 @@ class DomainEdit:
 
     def set_maximum_memory(self, kib: int) -> None:
         """Set the most memory that the domain may get, in KiB; what it starts with stays, if it fits."""
-        before = self.config
+        initial = self.config.initial_memory_kib
         self._set_kib("memory", kib)
-        self._set_kib("currentMemory", min(before.initial_memory or before.memory or kib, kib))
+        self._set_kib("currentMemory", min(initial or kib, kib))
 
     def set_initial_memory(self, kib: int) -> None:
         """Set the memory that the domain starts with, in KiB; the maximum grows where it must."""
-        self._set_kib("memory", max(self.config.memory, kib))
+        self._set_kib("memory", max(self.config.maximum_memory_kib, kib))
         self._set_kib("currentMemory", kib)
 
     def _set_kib(self, name: str, kib: int) -> None:

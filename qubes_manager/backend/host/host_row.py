@@ -14,7 +14,8 @@ async def read_host_row(connection: LibvirtConnection) -> Domain:
             _model, memory_mib, cpus, *_rest = raw.getInfo()
         except libvirt.libvirtError:
             memory_mib = cpus = 0
-        config = DomainConfig(klass=DomainClass.ADMIN, memory=memory_mib * 1024, vcpus=cpus)
+        kib = memory_mib * 1024
+        config = DomainConfig(klass=DomainClass.ADMIN, maximum_memory_kib=kib, initial_memory_kib=kib, vcpus=cpus)
         key = DomainKey(connection.uri, HOST_UUID)
         return Domain(key=key, name=HOST_NAME, state=DomainState.RUNNING, id=0, config=config)
 

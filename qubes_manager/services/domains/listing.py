@@ -27,6 +27,10 @@ def _mib(count: int | None) -> str:
     return "" if count is None else str(count >> 20)
 
 
+def _kib_in_mib(kib: int) -> str:
+    return str(kib // 1024) if kib else ""
+
+
 def _percent(part: int | None, whole: int | None) -> str:
     return f"{100 * part / whole:.0f}%" if part is not None and whole else ""
 
@@ -56,9 +60,9 @@ COLUMNS: dict[str, Column] = {
         Column("GATEWAY", "unused: addresses are given by libvirt's networks", lambda d, c: ""),
         Column("KERNEL", "a kernel given from outside", lambda d, c: c.kernel),
         Column("KERNELOPTS", "its options", lambda d, c: c.kernelopts),
-        Column("MEMORY", "memory in MiB", lambda d, c: str(d.memory // 1024) if d.memory else ""),
-        Column("INITIALMEM", "memory at start, in MiB", lambda d, c: str(c.memory // 1024) if c.memory else ""),
-        Column("MAXMEM", "most memory, in MiB", lambda d, c: str(c.memory // 1024) if c.memory else ""),
+        Column("MEMORY", "memory in MiB", lambda d, c: _kib_in_mib(d.memory_kib)),
+        Column("INITIALMEM", "memory at start, in MiB", lambda d, c: _kib_in_mib(c.initial_memory_kib)),
+        Column("MAXMEM", "most memory, in MiB", lambda d, c: _kib_in_mib(c.maximum_memory_kib)),
         Column("VCPUS", "virtual CPUs", lambda d, c: str(c.vcpus) if c.vcpus else ""),
         Column("VIRT_MODE", "kvm, or qemu for software emulation", lambda d, c: c.virt_type),
         Column("AUTOSTART", "starts with the host", lambda d, c: "" if d.is_host else str(d.autostart)),

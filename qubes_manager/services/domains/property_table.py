@@ -70,13 +70,13 @@ PROPERTIES: dict[str, Property] = {
         ),
         Property(
             "maxmem",
-            lambda d, c: str(c.memory // 1024),
+            lambda d, c: str(c.maximum_memory_kib // 1024),
             lambda s, key, text: s.set_maximum_memory(key, parse_number(text, "maxmem", 16, 1 << 24)),
             about="most memory, in MiB, from the next start on",
         ),
         Property(
             "memory",
-            lambda d, c: str((c.initial_memory or c.memory) // 1024),
+            lambda d, c: str(c.initial_memory_kib // 1024),
             lambda s, key, text: s.set_memory(key, parse_number(text, "memory", 16, 1 << 24)),
             about="memory, in MiB, from the next start on",
         ),

@@ -139,7 +139,7 @@ class HostWatcher:
                 return None
         usage = old.usage
         if not fresh.state.is_active:
-            usage = replace(usage, cpu_history=(), memory=0, addresses=())
+            usage = replace(usage, cpu_history=(), memory_kib=0, addresses=())
         active = fresh.state.is_active
         return replace(
             fresh,

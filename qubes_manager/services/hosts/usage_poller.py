@@ -86,7 +86,7 @@ class UsagePoller:
             elapsed = (sample.moment - before.moment) * 1e9 * max(sample.vcpus, 1)
             percent = min(100.0, 100 * (sample.cpu_time - before.cpu_time) / elapsed)
             history = (*history[1 - HISTORY :], round(percent, 1))
-        return replace(domain, usage=replace(domain.usage, cpu_history=history, memory=sample.memory))
+        return replace(domain, usage=replace(domain.usage, cpu_history=history, memory_kib=sample.memory_kib))
 
     def _is_due(self, domain: Domain) -> bool:
         """Whether addresses and disk sizes are old, or the guest's agent has just come up."""

@@ -42,8 +42,8 @@ class SettingsDialog(FormDialog):
         templates = sorted(d.name for d in others if d.klass is DomainClass.TEMPLATE)
         self.template = _choice(config.template, [(name, name) for name in templates])
         self.network = _choice(config.netvm, networks)
-        self.memory = number_box(16, _MAX_MEMORY_MIB, (config.initial_memory or config.memory) // 1024, " MiB")
-        self.maximum = number_box(16, _MAX_MEMORY_MIB, config.memory // 1024, " MiB")
+        self.memory = number_box(16, _MAX_MEMORY_MIB, config.initial_memory_kib // 1024, " MiB")
+        self.maximum = number_box(16, _MAX_MEMORY_MIB, config.maximum_memory_kib // 1024, " MiB")
         self.vcpus = number_box(1, 512, config.vcpus, "")
         self.dispvm = _choice(config.default_dispvm, [("none", ""), *_disposable_templates(others)])
         self.disposables = _check("Disposables may be made of it", config.template_for_dispvms)
@@ -94,7 +94,7 @@ class SettingsDialog(FormDialog):
     def changes(self, properties: Properties) -> list[Change]:
         """What the user changed, as calls to make one after the other; the name comes last."""
         key, config = self._domain.key, self._config
-        initial = (config.initial_memory or config.memory) // 1024
+        initial = config.initial_memory_kib // 1024
         tags = frozenset(self.tags.text().split())
         label = self.label.currentData()
         wanted: list[tuple[Any, Any, Callable[[Any], Awaitable[None]]]] = [
@@ -102,7 +102,7 @@ class SettingsDialog(FormDialog):
             (self.template.currentData(), config.template, lambda v: properties.set_template(key, v)),
             (self.network.currentData(), config.netvm, lambda v: properties.set_netvm(key, v)),
             (self.memory.value(), initial, lambda v: properties.set_memory(key, v)),
-            (self.maximum.value(), config.memory // 1024, lambda v: properties.set_maximum_memory(key, v)),
+            (self.maximum.value(), config.maximum_memory_kib // 1024, lambda v: properties.set_maximum_memory(key, v)),
             (self.vcpus.value(), config.vcpus, lambda v: properties.set_vcpus(key, v)),
             (self.dispvm.currentData(), config.default_dispvm, lambda v: properties.set_default_dispvm(key, v)),
             (

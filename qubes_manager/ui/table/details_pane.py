@@ -40,7 +40,7 @@ def overview(domain: Domain, config: DomainConfig) -> list[Row]:
 
 def hardware(domain: Domain, config: DomainConfig) -> list[Row]:
     """What it is made of."""
-    rows = [("Memory", format_size(domain.memory * 1024))] if domain.memory else []
+    rows = [("Memory", format_size(domain.memory_kib * 1024))] if domain.memory_kib else []
     if config.vcpus:
         rows.append(("Processors", str(config.vcpus)))
     if config.virt_type:

@@ -33,7 +33,7 @@ def test_an_edit_changes_only_what_was_edited(file: Path) -> None:
     edit.set_vcpus(3)
     edit.set_notes("a < b & c")
     config = parse_config(edit.xml())
-    assert (config.memory, config.vcpus, config.notes) == (777 * 1024, 3, "a < b & c")
+    assert (config.maximum_memory_kib, config.vcpus, config.notes) == (777 * 1024, 3, "a < b & c")
     before, after = etree.fromstring(xml), etree.fromstring(edit.xml())
     for root in (before, after):
         for name in ("memory", "currentMemory", "vcpu", "description"):
@@ -46,6 +46,11 @@ def test_there_are_documents_to_try() -> None:
     assert len(FILES) >= 4
 
 
+def test_a_domain_of_which_nothing_else_is_said_starts_with_its_maximum() -> None:
+    config = parse_config("<domain><memory unit='MiB'>512</memory></domain>")
+    assert (config.initial_memory_kib, config.maximum_memory_kib) == (512 * 1024, 512 * 1024)
+
+
 def test_a_rich_document_is_read_whole() -> None:
     config = parse_config((FOLDER / "rich.xml").read_text())
     assert config.label is LABELS["red"]
@@ -55,7 +60,7 @@ def test_a_rich_document_is_read_whole() -> None:
     assert config.features == (("menu", "a&b"),)
     assert config.volumes == (OwnVolume(Role.ROOT, "qubes-manager", "rich-root.qcow2"),)
     assert config.include_in_backups is False
-    assert (config.memory, config.vcpus, config.netvm) == (2 << 20, 4, "default")
+    assert (config.maximum_memory_kib, config.vcpus, config.netvm) == (2 << 20, 4, "default")
     assert [(d.target, d.bus, d.kind, d.read_only) for d in config.disks] == [
         ("vda", "virtio", "disk", False),
         ("sda", "sata", "cdrom", True),
