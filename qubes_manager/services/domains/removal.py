@@ -44,6 +44,8 @@ class Removal:
         await self._hosts.refresh(key)
         domain = self._store.require(key)
         refuse_removal(domain, self._store.of_host(key.connection))
+        if not domain.is_read:
+            raise Refused(f"“{domain.name}” cannot be removed yet: what is its own has not been read; try again")
         with self._store.activity(key, Activity.REMOVING):
             async with domain_lock(key.uuid, domain.name):
                 await self._remove(domain)

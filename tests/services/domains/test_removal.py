@@ -1,10 +1,25 @@
-"""Which domains may go."""
+"""When a domain is not taken away."""
 
 import pytest
 
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import Refused
-from qubes_manager.services.domains.removal import refuse_removal
+from qubes_manager.services.domains.removal import Removal, refuse_removal
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+
+
+async def forget(domain: Domain) -> None:
+    raise AssertionError(f"{domain.name} was forgotten")
+
+
+async def test_a_domain_whose_volumes_are_not_known_yet_is_not_removed() -> None:
+    store = DomainStore()
+    unread = Domain(DomainKey("test:///x", "1"), "work", DomainState.HALTED)
+    store.put([unread])
+    with pytest.raises(Refused, match="“work” cannot be removed yet"):
+        await Removal(Hosts(store, watch=False), store, forget).remove(unread.key)
+    assert store.get(unread.key) == unread
 
 
 def test_removal_is_refused_while_others_need_the_domain() -> None:
