@@ -88,7 +88,7 @@ class ApplicationsModel(QAbstractItemModel):
         self._later.setInterval(_PAUSE_MS)
         self._later.timeout.connect(self.rebuild)
         store.on_batch(self._on_batch)
-        lists.on_change(self.rebuild)
+        lists.changed.connect(self.rebuild)
 
     def set_search(self, text: str) -> None:
         """Show only what has all words of *text*."""

@@ -151,7 +151,7 @@ class Services:
 
         roots = TemplateRoots(self.hosts, self.store)
         if self._on_settled:
-            roots.on_settled(self._on_settled)
+            roots.settled.connect(self._on_settled)
         return roots
 
     @cached_property

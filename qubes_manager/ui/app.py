@@ -115,7 +115,7 @@ def _caretaker(window: MainWindow, services: Services) -> Caretaker:
         level = Level.INFO if settlement.is_kept else Level.WARNING
         window.messages.show_message(level, settlement.sentence)
 
-    services.roots.on_settled(tell)
+    services.roots.settled.connect(tell)
     return Caretaker(
         services.store,
         services.roots,

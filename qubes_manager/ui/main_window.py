@@ -142,7 +142,7 @@ class MainWindow(QMainWindow):
         services = self._services
         services.store.on_batch(self._apply)
         services.store.on_host(self._host_changed)
-        services.clipboard.on_change(self._clipboard_changed)
+        services.clipboard.changed.connect(self._clipboard_changed)
         self.view.visible_changed.connect(self._visible_changed)
         self.view.selection_changed.connect(self._selection_changed)
         self.view.customContextMenuRequested.connect(self._show_context_menu)

@@ -82,7 +82,7 @@ async def test_a_template_is_changed_while_its_domains_run(world: World, templat
 
 async def test_a_killed_template_keeps_its_old_revision_and_says_so(world: World, template: DomainKey) -> None:
     heard = []
-    world.roots.on_settled(heard.append)
+    world.roots.settled.connect(heard.append)
     before = await pool_files(world)
     await world.lifecycle.start(template)
     assert world.store.domains[template].config.trial == 2
@@ -107,7 +107,7 @@ async def test_a_run_that_a_creation_settles_is_told_and_tidied(
     world: World, template: DomainKey, run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     heard: list[Settlement] = []
-    world.roots.on_settled(heard.append)
+    world.roots.settled.connect(heard.append)
     await end_unseen(world, template, "two")
     await world.creation.create(world.uri, app("work"))
     assert [(s.outcome, s.current) for s in heard] == [(Outcome.COMMITTED, 2)]

@@ -13,6 +13,7 @@ from qubes_manager.backend.connection.event_thread import ensure_event_thread
 from qubes_manager.backend.connection.subscriptions import Handle, Subscriptions
 from qubes_manager.core.errors import HostUnreachable, NotFound
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.core.signal import Signal
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class LibvirtConnection:
         self._raw: libvirt.virConnect | None = None
         self._threads = CallThreads("calls")
         self._subscriptions: Subscriptions | None = None
-        self._listeners: list[asyncio.Queue[Event]] = []
+        self._heard = Signal[Event]()
 
     @property
     def is_open(self) -> bool:
@@ -109,16 +110,15 @@ class LibvirtConnection:
     def listen(self) -> "Iterator[asyncio.Queue[Event]]":
         """Give a queue of the events from now on."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._listeners.append(queue)
+        disconnect = self._heard.connect(queue.put_nowait)
         try:
             yield queue
         finally:
-            self._listeners.remove(queue)
+            disconnect()
 
     def announce(self, event: Event) -> None:
         """Tell all listeners of an event; for those of our own making."""
-        for queue in self._listeners:
-            queue.put_nowait(event)
+        self._heard.emit(event)
 
     def _open_now(
         self, loop: asyncio.AbstractEventLoop, wanted: list[bool]

@@ -1,13 +1,14 @@
 """The lists of applications: one of each template and of each domain that owns its system."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qubes_manager.backend.user.small_files import write_whole
 from qubes_manager.core.applications import MAX_LIST, Application, dump_applications, parse_applications
 from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import GuestError, QubesManagerError
+from qubes_manager.core.signal import Signal
 from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.hosts.store import DomainStore
 
@@ -33,16 +34,13 @@ class AppLists:
         self._commands = commands
         self._folder = folder
         self._lists: dict[str, tuple[Application, ...]] = {}
-        self._listeners: list[Callable[[], object]] = []
-
-    def on_change(self, listener: Callable[[], object]) -> None:
-        """Call *listener* when a list was read."""
-        self._listeners.append(listener)
+        # A list was read.
+        self.changed = Signal[()]()
 
     async def load(self) -> None:
         """Read what is kept; files that make no sense are passed over."""
         self._lists = dict(await asyncio.to_thread(_load_now, self._folder))
-        self._announce()
+        self.changed.emit()
 
     def of(self, domain: Domain) -> tuple[Application, ...]:
         """The applications of a domain, as last heard of."""
@@ -84,11 +82,7 @@ class AppLists:
         except OSError as error:
             raise QubesManagerError(f"the list of applications cannot be kept: {error.strerror}") from error
         self._lists[uuid] = applications
-        self._announce()
-
-    def _announce(self) -> None:
-        for listener in self._listeners:
-            listener()
+        self.changed.emit()
 
 
 def list_path(folder: Path, uuid: str) -> Path:

@@ -34,7 +34,7 @@ class MenuKeeper:
         self._seen: dict[DomainKey, object] = {}
         self._woken = asyncio.Event()
         store.on_batch(self._look)
-        lists.on_change(self._look_at_all)
+        lists.changed.connect(self._look_at_all)
 
     def _look(self, batch: Batch) -> None:
         for domain in (*batch.added, *batch.changed):

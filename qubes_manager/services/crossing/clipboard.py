@@ -1,9 +1,9 @@
 """The inter-domain clipboard: one text on its way from a named source to a target that the user names."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from qubes_manager.core.errors import Refused
+from qubes_manager.core.signal import Signal
 
 # Characters; the default of the windows' clipboard limit.
 MAX_SIZE = 64_000
@@ -28,7 +28,8 @@ class InterDomainClipboard:
     def __init__(self, max_size: int = MAX_SIZE) -> None:
         self._content: ClipboardContent | None = None
         self._max_size = max_size
-        self._listeners: list[Callable[[ClipboardContent | None], None]] = []
+        # Something was put in, taken or wiped.
+        self.changed = Signal[ClipboardContent | None]()
 
     @property
     def content(self) -> ClipboardContent | None:
@@ -38,10 +39,6 @@ class InterDomainClipboard:
     def set_limit(self, max_size: int) -> None:
         """Take at most *max_size* characters from now on."""
         self._max_size = max_size
-
-    def on_change(self, listener: Callable[[ClipboardContent | None], None]) -> None:
-        """Call *listener* whenever something is put in, taken or wiped."""
-        self._listeners.append(listener)
 
     def put(self, source: str, text: str) -> ClipboardContent:
         """Put *text* in, in place of what was there; raises Refused for an empty or too long one."""
@@ -71,5 +68,4 @@ class InterDomainClipboard:
 
     def _set(self, content: ClipboardContent | None) -> None:
         self._content = content
-        for listener in self._listeners:
-            listener(content)
+        self.changed.emit(content)

@@ -40,7 +40,7 @@ class Caretaker:
         self._waiting: dict[DomainKey, None] = {}
         self._untidy: dict[DomainKey, None] = {}
         self._woken = asyncio.Event()
-        roots.on_settled(self._settled)
+        roots.settled.connect(self._settled)
         store.on_batch(self._look)
 
     def _look(self, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.gui_status import GuiStatus
+from qubes_manager.core.signal import Signal
 from qubes_manager.services.gui.service import socket_path
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,6 @@ _PAUSE = 0.1
 _ANSWER_PATIENCE = 30.0
 # Seconds before a service that ended is looked for again.
 _RETRY = 2.0
-Listener = Callable[[str, GuiStatus | None], None]
 
 
 def has_screen() -> bool:
@@ -33,26 +33,16 @@ class GuiLink:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._statuses: dict[str, GuiStatus] = {}
-        self._listeners: list[Listener] = []
-        self._list_listeners: list[Callable[[], object]] = []
-        self._notice_listeners: list[Callable[[str], object]] = []
-        self._changed = asyncio.Event()
+        # A domain's windows by its UUID, None when they are not looked after any more; a list of applications was
+        # read; what the service complains of.
+        self.changed = Signal[str, GuiStatus | None]()
+        self.list_read = Signal[()]()
+        self.noticed = Signal[str]()
+        self._heard = asyncio.Event()
 
     def status(self, uuid: str) -> GuiStatus | None:
         """The newest status of a domain's windows, as far as it was heard."""
         return self._statuses.get(uuid)
-
-    def on_change(self, listener: Listener) -> None:
-        """Tell *listener* every change from now on."""
-        self._listeners.append(listener)
-
-    def on_list(self, listener: Callable[[], object]) -> None:
-        """Call *listener* whenever a list of applications was read."""
-        self._list_listeners.append(listener)
-
-    def on_notice(self, listener: Callable[[str], object]) -> None:
-        """Call *listener* with what the service complains of."""
-        self._notice_listeners.append(listener)
 
     async def follow(self) -> None:
         """Start the service where there is none, and hear from it until cancelled."""
@@ -101,11 +91,11 @@ class GuiLink:
         """Wait until *check* holds for a domain's windows; needs ``follow``. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             while True:
-                self._changed.clear()
+                self._heard.clear()
                 status = self._statuses.get(uuid)
                 if status and check(status):
                     return status
-                await self._changed.wait()
+                await self._heard.wait()
 
     def _spawn(self) -> None:
         # It lives on when this program ends.
@@ -126,11 +116,9 @@ class GuiLink:
             while line := await reader.readline():
                 data = json.loads(line)
                 if "applications" in data:
-                    for heard in self._list_listeners:
-                        heard()
+                    self.list_read.emit()
                 elif "notice" in data:
-                    for told in self._notice_listeners:
-                        told(str(data["notice"]))
+                    self.noticed.emit(str(data["notice"]))
                 else:
                     self._take(str(data["uuid"]), None if data.get("gone") else GuiStatus.of(data))
         finally:
@@ -141,9 +129,8 @@ class GuiLink:
             self._statuses.pop(uuid, None)
         else:
             self._statuses[uuid] = status
-        self._changed.set()
-        for listener in self._listeners:
-            listener(uuid, status)
+        self._heard.set()
+        self.changed.emit(uuid, status)
 
     def _forget_all(self) -> None:
         for uuid in list(self._statuses):

@@ -1,8 +1,8 @@
 """The ways to the programs that show windows, one for each connection that has a domain with windows."""
 
 import asyncio
-from collections.abc import Callable
 
+from qubes_manager.core.signal import Signal
 from qubes_manager.services.gui.link import GuiLink, has_screen
 from qubes_manager.services.gui.supervisor import has_gui
 from qubes_manager.services.hosts.store import Batch, DomainStore
@@ -15,19 +15,15 @@ class GuiLinks:
         self._store = store
         self._links: dict[str, GuiLink] = {}
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
-        self._listeners: list[Callable[[GuiLink], object]] = []
+        # A link was made.
+        self.added = Signal[GuiLink]()
 
     def link(self, uri: str) -> GuiLink:
         """The link of a connection."""
         if uri not in self._links:
             self._links[uri] = GuiLink(uri)
-            for listener in self._listeners:
-                listener(self._links[uri])
+            self.added.emit(self._links[uri])
         return self._links[uri]
-
-    def on_link(self, listener: Callable[[GuiLink], object]) -> None:
-        """Call *listener* with each new link."""
-        self._listeners.append(listener)
 
     async def reload_options(self) -> None:
         """Let all services that run read the options anew."""
@@ -35,7 +31,7 @@ class GuiLinks:
 
     async def run(self) -> None:
         """See that the windows of running domains are shown, and follow how they stand, until cancelled."""
-        self._store.on_batch(self._look)
+        disconnect = self._store.on_batch(self._look)
         followed: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
@@ -43,6 +39,7 @@ class GuiLinks:
                 if uri not in followed:
                     followed[uri] = asyncio.get_running_loop().create_task(self.link(uri).follow())
         finally:
+            disconnect()
             for task in followed.values():
                 task.cancel()
 

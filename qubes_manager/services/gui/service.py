@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from qubes_manager.backend.guests.consoles import ConsoleKind
@@ -149,6 +150,8 @@ class GuiService:
         return not self._clients and self._supervisor.is_idle and self._consoles.is_idle
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        forget: Callable[[], None] | None = None
+
         def tell(uuid: str, status: GuiStatus | None) -> None:
             data = status.to_data() if status else {"uuid": uuid, "gone": True}
             writer.write(json.dumps(data).encode() + b"\n")
@@ -158,7 +161,7 @@ class GuiService:
                 request = json.loads(line)
                 if request["do"] == "follow":
                     self._clients.add(writer)
-                    self._supervisor.on_change(tell)
+                    forget = forget or self._supervisor.on_change(tell)
                 else:
                     await self._obey(request)
                     writer.write(b'{"done": true}\n')
@@ -167,9 +170,9 @@ class GuiService:
         except (ValueError, KeyError, TimeoutError, OSError) as error:
             log.warning("a request to the window service failed: %r", error)
         finally:
-            if writer in self._clients:
-                self._supervisor.forget(tell)
-                self._clients.discard(writer)
+            if forget:
+                forget()
+            self._clients.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiStatus
+from qubes_manager.core.signal import Signal
 from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.gui.domain_gui import DomainGui
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import Batch, DomainStore
 
 log = logging.getLogger(__name__)
-
-# Told a domain's status, or None for one whose windows are not looked after any more.
-Listener = Callable[[str, GuiStatus | None], None]
 
 
 def has_gui(domain: Domain) -> bool:
@@ -35,7 +33,7 @@ class GuiSupervisor:
         self._logs = logs
         self._running: dict[DomainKey, tuple[DomainGui, asyncio.Task[None]]] = {}
         self._statuses: dict[str, GuiStatus] = {}
-        self._listeners: list[Listener] = []
+        self._changed = Signal[str, GuiStatus | None]()
         store.on_batch(self._look)
 
     @property
@@ -43,15 +41,15 @@ class GuiSupervisor:
         """Whether there is no domain to look after."""
         return not self._running
 
-    def on_change(self, listener: Listener) -> None:
-        """Tell *listener* all there is, and every change from now on."""
-        self._listeners.append(listener)
-        for status in self._statuses.values():
-            listener(status.uuid, status)
+    def on_change(self, listener: Callable[[str, GuiStatus | None], object]) -> Callable[[], None]:
+        """Tell *listener* all there is, and every change from now on; returns what ends it.
 
-    def forget(self, listener: Listener) -> None:
-        """Tell *listener* nothing any more."""
-        self._listeners.remove(listener)
+        It is told a domain's UUID and status, None for one whose windows are not looked after any more.
+        """
+        disconnect = self._changed.connect(listener)
+        for status in list(self._statuses.values()):
+            listener(status.uuid, status)
+        return disconnect
 
     def set_options(self, options: GuiOptions) -> None:
         """Hold all windows to other options."""
@@ -101,13 +99,11 @@ class GuiSupervisor:
         if found := self._running.pop(key, None):
             found[1].cancel()
             self._statuses.pop(key.uuid, None)
-            for listener in list(self._listeners):
-                listener(key.uuid, None)
+            self._changed.emit(key.uuid, None)
 
     def _tell(self, status: GuiStatus) -> None:
         self._statuses[status.uuid] = status
-        for listener in list(self._listeners):
-            listener(status.uuid, status)
+        self._changed.emit(status.uuid, status)
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

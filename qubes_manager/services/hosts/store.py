@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from qubes_manager.core.domain import Activity, Domain, DomainKey
 from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.signal import Signal
 
 # Changes are announced together: a thousand starts are a handful of batches.
 BATCH_SECONDS = 0.03
@@ -50,8 +51,8 @@ class DomainStore:
         self._hosts: dict[str, HostStatus] = {}
         self._announced: set[DomainKey] = set()
         self._dirty: dict[DomainKey, None] = {}
-        self._batch_listeners: list[Callable[[Batch], None]] = []
-        self._host_listeners: list[Callable[[HostStatus], None]] = []
+        self._batches = Signal[Batch]()
+        self._statuses = Signal[HostStatus]()
         self._flush_planned = False
 
     @property
@@ -103,25 +104,26 @@ class DomainStore:
         """Return the domains of one connection."""
         return [domain for key, domain in self._domains.items() if key.connection == uri]
 
-    def on_batch(self, listener: Callable[[Batch], None]) -> None:
-        """Call *listener* with every batch from now on; the first one has all that is there."""
-        self._batch_listeners.append(listener)
+    def on_batch(self, listener: Callable[[Batch], object]) -> Callable[[], None]:
+        """Call *listener* with every batch from now on; the first one has all that is there. Returns what ends it."""
+        disconnect = self._batches.connect(listener)
         self._announced.clear()
         self._mark(self._domains)
+        return disconnect
 
-    def on_host(self, listener: Callable[[HostStatus], None]) -> None:
-        """Call *listener* with every change of a connection's state."""
-        self._host_listeners.append(listener)
-        for status in self._hosts.values():
+    def on_host(self, listener: Callable[[HostStatus], object]) -> Callable[[], None]:
+        """Call *listener* with the state of every connection and with its changes. Returns what ends it."""
+        disconnect = self._statuses.connect(listener)
+        for status in list(self._hosts.values()):
             listener(status)
+        return disconnect
 
     def set_host(self, status: HostStatus) -> None:
         """Record how things stand with a connection."""
         if self._hosts.get(status.uri) == status:
             return
         self._hosts[status.uri] = status
-        for listener in self._host_listeners:
-            listener(status)
+        self._statuses.emit(status)
 
     def put(self, domains: Iterable[Domain]) -> None:
         """Record new snapshots; those that say nothing new are passed over."""
@@ -167,9 +169,7 @@ class DomainStore:
         self._announced.update(domain.key for domain in added)
         self._announced.difference_update(removed)
         if added or changed or removed:
-            batch = Batch(tuple(added), tuple(changed), tuple(removed))
-            for listener in self._batch_listeners:
-                listener(batch)
+            self._batches.emit(Batch(tuple(added), tuple(changed), tuple(removed)))
 
     def _set_activity(self, key: DomainKey, activity: Activity | None) -> None:
         if domain := self._domains.get(key):
@@ -180,7 +180,7 @@ class DomainStore:
         self._plan()
 
     def _plan(self) -> None:
-        if not self._batch_listeners or self._flush_planned or not self._dirty:
+        if not self._batches.is_heard or self._flush_planned or not self._dirty:
             return
         self._flush_planned = True
         asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)

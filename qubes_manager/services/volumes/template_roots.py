@@ -12,6 +12,7 @@ from qubes_manager.backend.storage import volume_store
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainKey, Ending
 from qubes_manager.core.errors import BadInput, NotFound, Refused
+from qubes_manager.core.signal import Signal
 from qubes_manager.core.volume_use import are_known, image_name, images_in_use, needed_by_others, system_source
 from qubes_manager.core.volumes import OwnVolume, Role, chain, past, revisions, superfluous, volume_name
 from qubes_manager.services.hosts.domain_access import actions_on
@@ -73,11 +74,8 @@ class TemplateRoots:
     def __init__(self, hosts: Hosts, store: DomainStore) -> None:
         self._hosts = hosts
         self._store = store
-        self._listeners: list[Callable[[Settlement], None]] = []
-
-    def on_settled(self, listener: Callable[[Settlement], None]) -> None:
-        """Call *listener* when a template's run was settled by this object."""
-        self._listeners.append(listener)
+        # A template's run was settled by this object.
+        self.settled = Signal[Settlement]()
 
     # Before a start.
 
@@ -207,8 +205,7 @@ class TemplateRoots:
                 settlement = await self._settle(domain)
             await self._hosts.refresh(key)
         log.info("%s", settlement.sentence)
-        for listener in self._listeners:
-            listener(settlement)
+        self.settled.emit(settlement)
         return settlement
 
     async def _settle(self, domain: Domain) -> Settlement:

@@ -33,7 +33,7 @@ class AppCommands:
         self._tasks = tasks
         self._messages = messages
         self._start_domain = start_domain
-        services.links.on_link(self._watch)
+        services.links.added.connect(self._watch)
 
     def launch(self, entry: Entry) -> None:
         """Start an application, and show what is being waited for until its window is there."""
@@ -105,9 +105,9 @@ class AppCommands:
         await self._services.properties.set_menu(entry.domain.key, config.menu, favourites)
 
     def _watch(self, link: GuiLink) -> None:
-        link.on_change(lambda uuid, status: self._windows_changed(link.uri, uuid, status))
-        link.on_list(lambda: self._tasks.spawn(self._services.lists.load()))
-        link.on_notice(lambda text: self._messages.show_error(QubesManagerError(text)))
+        link.changed.connect(lambda uuid, status: self._windows_changed(link.uri, uuid, status))
+        link.list_read.connect(lambda: self._tasks.spawn(self._services.lists.load()))
+        link.noticed.connect(lambda text: self._messages.show_error(QubesManagerError(text)))
 
     def _windows_changed(self, uri: str, uuid: str, status: GuiStatus | None) -> None:
         """Say what is wrong with a domain's windows, and take it back when it is well again."""

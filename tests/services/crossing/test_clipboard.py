@@ -9,7 +9,7 @@ from qubes_manager.services.crossing.clipboard import InterDomainClipboard
 def test_the_clipboard_gives_its_text_once_and_never_back() -> None:
     clipboard = InterDomainClipboard(max_size=10)
     seen: list[object] = []
-    clipboard.on_change(seen.append)
+    clipboard.changed.connect(seen.append)
     assert clipboard.put("dom0", "größe").size == 7
     with pytest.raises(Refused, match="came from “dom0” itself"):
         clipboard.take("dom0")

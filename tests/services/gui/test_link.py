@@ -14,7 +14,7 @@ async def test_who_follows_keeps_it_and_hears_what_went_wrong() -> None:
     serving = asyncio.create_task(service(0.3).run())
     await until_it_listens()
     link, notices = GuiLink(URI), []
-    link.on_notice(notices.append)
+    link.noticed.connect(notices.append)
     following = asyncio.create_task(link.follow())
     await asyncio.sleep(1)
     assert not serving.done()

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QPushButton
 from qubes_manager.core.domain import DomainKey, DomainState
 from qubes_manager.core.errors import HostCallFailed
 from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.core.signal import Signal
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
 from qubes_manager.services.hosts.store import DomainStore
@@ -60,7 +61,7 @@ def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> No
             lifecycle=lifecycle,
             removal=SimpleNamespace(remove=None),
             promotion=SimpleNamespace(to_template=None),
-            links=SimpleNamespace(on_link=lambda _listener: None),
+            links=SimpleNamespace(added=Signal()),
         )
         confirmation = Confirmation(messages, {"shutdown", "start"})
         commands = DomainCommands(
