@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
+from qubes_manager.core.background import Background
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.progress import Progress
 from qubes_manager.services.gui.notices import Notice
@@ -23,14 +24,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             domain = session.find(options.VMNAME)
             steps = _Steps()
-            teller = asyncio.get_running_loop().create_task(_tell(notice, steps))
+            telling = Background()
+            telling.spawn(_tell(notice, steps))
             try:
                 startup_id = os.environ.get("DESKTOP_STARTUP_ID", "")
                 await session.services.launching.application(
                     domain.key, options.APPLICATION, progress=steps, startup_id=startup_id
                 )
             finally:
-                teller.cancel()
+                await telling.close()
         except QubesManagerError as error:
             await notice.say(str(error), urgent=True)
             # On a terminal that was said already.

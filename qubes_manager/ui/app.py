@@ -36,6 +36,8 @@ _READY_CHECK_MS = 5
 # By then what stays has been loaded. Python's collector would go through all of it again and again, 50 ms at a time
 # with 5,000 domains; frozen objects are passed over.
 _SETTLED_MS = 5000
+# Seconds; a host that hangs must not hold the program.
+_END_PATIENCE = 5.0
 
 
 def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, Any]) -> int:
@@ -98,12 +100,16 @@ async def _main(
         else:
             await ended.wait()
     finally:
-        window.tasks.cancel_all()
+        window.tasks.cancel()
         tray.hide()
         window.hide()
         with contextlib.suppress(OSError):
             await asyncio.to_thread(file.save, window.current_settings())
         instance.deleteLater()
+        # What was cancelled may have to put something back, for which it needs the hosts.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_PATIENCE):
+                await window.tasks.close()
         await services.hosts.close()
     return code
 

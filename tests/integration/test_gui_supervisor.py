@@ -80,7 +80,7 @@ async def test_what_is_missing_on_the_host_is_named(
     await world.lifecycle.start(ported)
     await world.until(lambda: GuiPhase.FAILED in heard.phases(), "the failure")
     assert heard[-1] and "no X display" in heard[-1].message
-    supervisor.end()
+    await supervisor.close()
 
 
 @pytest.mark.parametrize("direct", [True, False], ids=["the port's own socket", "carried by libvirt"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from qubes_manager.backend.guests.consoles import ConsoleKind, open_console
 from qubes_manager.backend.viewers.viewer_process import ViewerProcess
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.gui_options import GuiOptions
@@ -27,6 +28,7 @@ class Consoles:
         self._options = options
         self._logs = logs
         self._complain = complain
+        self._showing = Background()
         self._open: dict[asyncio.Task[None], tuple[DomainKey, ViewerProcess | None]] = {}
         store.on_batch(self._look)
 
@@ -37,7 +39,7 @@ class Consoles:
 
     def open(self, key: DomainKey, kind: ConsoleKind) -> "asyncio.Task[None]":
         """Open a console; what goes wrong is complained of."""
-        task = asyncio.get_running_loop().create_task(self._show(key, kind))
+        task = self._showing.spawn(self._show(key, kind))
         self._open[task] = (key, None)
         task.add_done_callback(lambda done: self._open.pop(done, None))
         return task
@@ -48,10 +50,9 @@ class Consoles:
         for key, viewer in self._open.values():
             self._tell_rules(self._store.get(key), viewer)
 
-    def end(self) -> None:
-        """Close all consoles."""
-        for task in list(self._open):
-            task.cancel()
+    async def close(self) -> None:
+        """Close all consoles, and wait until they are."""
+        await self._showing.close()
 
     def _look(self, batch: Batch) -> None:
         changed = {domain.key: domain for domain in batch.changed}

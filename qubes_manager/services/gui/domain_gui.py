@@ -55,13 +55,14 @@ class DomainGui:
             self._tell(self._status)
             if port.is_open:
                 self._open.set()
-            follower = asyncio.get_running_loop().create_task(self._follow(events, port))
-            try:
-                await self._keep_showing(port)
-            except (NotFound, Refused) as error:
-                self._set(GuiPhase.FAILED, str(error))
-            finally:
-                follower.cancel()
+            async with asyncio.TaskGroup() as beside:
+                follower = beside.create_task(self._follow(events, port))
+                try:
+                    await self._keep_showing(port)
+                except (NotFound, Refused) as error:
+                    self._set(GuiPhase.FAILED, str(error))
+                finally:
+                    follower.cancel()
 
     def change_rules(self, rules: GuiRules) -> None:
         """Hold the windows to other rules from now on."""
@@ -147,12 +148,13 @@ class DomainGui:
             self._launching = ""
             talk = asyncio.get_running_loop().create_task(self._listen(viewer))
             over = asyncio.get_running_loop().create_task(self._over.wait())
-            await asyncio.wait({talk, over}, return_when=asyncio.FIRST_COMPLETED)
-            by_itself = talk.done()
-            for task in (talk, over):
-                task.cancel()
-            if by_itself and not talk.cancelled():
-                talk.result()
+            try:
+                await asyncio.wait({talk, over}, return_when=asyncio.FIRST_COMPLETED)
+                if by_itself := talk.done():
+                    talk.result()
+            finally:
+                talk.cancel()
+                over.cancel()
         finally:
             self._viewer = None
             code = await asyncio.shield(viewer.end())

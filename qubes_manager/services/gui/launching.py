@@ -50,18 +50,22 @@ class Launching:
         if domain.state is not DomainState.RUNNING:
             progress.step(f"“{domain.name}” is being started")
             await self._lifecycle.start(key)
-        # The windows come to the screen by themselves as soon as both sides are there.
-        opening = asyncio.get_running_loop().create_task(link.ensure())
-        try:
-            progress.step(f"waiting for “{domain.name}”")
-            agent = await self._commands.ready(key)
-            await opening
-        finally:
-            opening.cancel()
+        progress.step(f"waiting for “{domain.name}”")
+        agent = await self._both_sides(key)
         if startup_id:
             await link.ask({"do": "launching", "uuid": key.uuid, "startup_id": startup_id})
         progress.step(f"starting {app_id} in “{domain.name}”")
         await _order(domain, agent, app_id)
+
+    async def _both_sides(self, key: DomainKey) -> GuestAgent:
+        """Wait for the guest and for what shows its windows, which come to the screen by themselves then."""
+        try:
+            async with asyncio.TaskGroup() as sides:
+                sides.create_task(self._links.link(key.connection).ensure())
+                return await self._commands.ready(key)
+        except ExceptionGroup as group:
+            # The first one ended the other.
+            raise group.exceptions[0] from group
 
     async def window(self, key: DomainKey, before: int, timeout: float = _WINDOW_PATIENCE) -> bool:
         """Wait until a domain has shown more windows than *before*; returns whether it has after *timeout* seconds."""

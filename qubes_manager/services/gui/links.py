@@ -2,6 +2,7 @@
 
 import asyncio
 
+from qubes_manager.core.background import Background
 from qubes_manager.core.signal import Signal
 from qubes_manager.services.gui.link import GuiLink, has_screen
 from qubes_manager.services.gui.supervisor import has_gui
@@ -32,16 +33,17 @@ class GuiLinks:
     async def run(self) -> None:
         """See that the windows of running domains are shown, and follow how they stand, until cancelled."""
         disconnect = self._store.on_batch(self._look)
-        followed: dict[str, asyncio.Task[None]] = {}
+        followed: set[str] = set()
+        following = Background()
         try:
             while True:
                 uri = await self._wanted.get()
                 if uri not in followed:
-                    followed[uri] = asyncio.get_running_loop().create_task(self.link(uri).follow())
+                    followed.add(uri)
+                    following.spawn(self.link(uri).follow())
         finally:
             disconnect()
-            for task in followed.values():
-                task.cancel()
+            await following.close()
 
     def want(self, uri: str) -> None:
         """Follow a connection's service from now on."""

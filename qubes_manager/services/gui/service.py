@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qubes_manager.backend.guests.consoles import ConsoleKind
 from qubes_manager.backend.user.user_folder import user_folder
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.gui_options import GuiOptions
@@ -65,7 +66,7 @@ class GuiService:
         self._logs = logs
         self._grace = grace
         self._asked: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._clients: set[asyncio.StreamWriter] = set()
         self._connected, self._ended = asyncio.Event(), asyncio.Event()
 
@@ -88,17 +89,16 @@ class GuiService:
             self._hosts.follow(self._uri)
             self._supervisor.on_change(self._on_windows)
             await self._lists.load()
-            keeper = asyncio.get_running_loop().create_task(self._menu_keeper.run())
+            self._background.spawn(self._menu_keeper.run())
             self._end_when_idle()
             try:
                 await self._ended.wait()
             finally:
                 # From here on a new one may be started: this one must not be found any more.
                 server.close()
-                keeper.cancel()
                 path.unlink(missing_ok=True)
-                self._supervisor.end()
-                self._consoles.end()
+                await self._background.close()
+                await asyncio.gather(self._supervisor.close(), self._consoles.close())
                 await self._hosts.close()
         return True
 
@@ -123,9 +123,7 @@ class GuiService:
         elif status.phase is GuiPhase.SHOWN and uuid not in self._asked:
             # Once in a run: its applications may have changed since the last one.
             self._asked.add(uuid)
-            task = asyncio.get_running_loop().create_task(self._refresh_list(DomainKey(self._uri, uuid)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._background.spawn(self._refresh_list(DomainKey(self._uri, uuid)))
 
     async def _refresh_list(self, key: DomainKey) -> None:
         domain = self._store.get(key)

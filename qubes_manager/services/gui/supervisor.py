@@ -1,9 +1,9 @@
 """Shows the windows of all running domains of a connection."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiStatus
@@ -12,8 +12,6 @@ from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.gui.domain_gui import DomainGui
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import Batch, DomainStore
-
-log = logging.getLogger(__name__)
 
 
 def has_gui(domain: Domain) -> bool:
@@ -32,6 +30,7 @@ class GuiSupervisor:
         self._options = options
         self._logs = logs
         self._running: dict[DomainKey, tuple[DomainGui, asyncio.Task[None]]] = {}
+        self._showing = Background()
         self._statuses: dict[str, GuiStatus] = {}
         self._changed = Signal[str, GuiStatus | None]()
         store.on_batch(self._look)
@@ -63,10 +62,11 @@ class GuiSupervisor:
             if key.uuid == uuid:
                 windows.launching(line)
 
-    def end(self) -> None:
-        """Close all windows; the applications go on in their domains."""
+    async def close(self) -> None:
+        """Close all windows, and wait until they are; the applications go on in their domains."""
         for key in list(self._running):
             self._stop(key)
+        await self._showing.close()
 
     def _look(self, batch: Batch) -> None:
         for domain in (*batch.added, *batch.changed):
@@ -91,9 +91,7 @@ class GuiSupervisor:
             self._logs.gui(domain.key.uuid),
             self._tell,
         )
-        task = asyncio.get_running_loop().create_task(windows.run())
-        task.add_done_callback(_log_failure)
-        self._running[domain.key] = (windows, task)
+        self._running[domain.key] = (windows, self._showing.spawn(windows.run()))
 
     def _stop(self, key: DomainKey) -> None:
         if found := self._running.pop(key, None):
@@ -104,8 +102,3 @@ class GuiSupervisor:
     def _tell(self, status: GuiStatus) -> None:
         self._statuses[status.uuid] = status
         self._changed.emit(status.uuid, status)
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("showing a domain’s windows failed", exc_info=error)

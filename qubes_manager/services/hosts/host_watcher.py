@@ -10,6 +10,7 @@ from dataclasses import replace
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.domains.domain_reader import list_domains, read_configs, read_domains, read_flags
 from qubes_manager.backend.host.host_row import read_host_row
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import CONFIG_EVENTS, DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
@@ -40,7 +41,7 @@ class HostWatcher:
         self._uri = connection.uri
         self._pending: dict[str, None] = {}
         self._states, self._configs = ReadOrder(), ReadOrder()
-        self._detail_tasks: set[asyncio.Task[None]] = set()
+        self._details = Background()
         self._retry = asyncio.Event()
 
     async def load(self, *, details: bool) -> None:
@@ -66,7 +67,8 @@ class HostWatcher:
             except QubesManagerError as error:
                 trouble = HostStatus(self._uri, HostPhase.DISCONNECTED, str(error), error.details)
             finally:
-                self._stop_details()
+                self._pending.clear()
+                await self._details.close()
             log.warning("%s", trouble.message)
             self._store.put([replace(d, stale=True, activity=None) for d in self._store.of_host(self._uri)])
             self._store.set_host(trouble)
@@ -217,29 +219,19 @@ class HostWatcher:
         self._pending.update(dict.fromkeys(uuids))
 
     def _start_details(self) -> None:
-        while self._pending and len(self._detail_tasks) < _DETAIL_WORKERS:
-            task = asyncio.get_running_loop().create_task(self._load_details())
-            self._detail_tasks.add(task)
-            task.add_done_callback(self._details_done)
+        while self._pending and self._details.running < _DETAIL_WORKERS:
+            self._details.spawn(self._load_details())
             if len(self._pending) <= _DETAIL_BATCH:
                 return
 
-    def _details_done(self, task: "asyncio.Task[None]") -> None:
-        self._detail_tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            # A host that is gone is noticed and said by run(); anything else is a defect worth its trace.
-            level = logging.DEBUG if isinstance(error, QubesManagerError) else logging.ERROR
-            log.log(level, "reading details of %s failed", self._uri, exc_info=error)
-
-    def _stop_details(self) -> None:
-        for task in self._detail_tasks:
-            task.cancel()
-        self._pending.clear()
-
     async def _load_details(self) -> None:
-        while batch := self._take_batch():
-            read = await self._read_configs(batch, _DETAIL_TURN)
-            self._want_details(uuid for uuid in batch if uuid not in read)
+        try:
+            while batch := self._take_batch():
+                read = await self._read_configs(batch, _DETAIL_TURN)
+                self._want_details(uuid for uuid in batch if uuid not in read)
+        except QubesManagerError:
+            # A host that is gone is noticed and said by run().
+            log.debug("reading details of %s failed", self._uri, exc_info=True)
 
     def _take_batch(self) -> list[str]:
         """Up to a batch of UUIDs that wait for their XML, visible rows first."""

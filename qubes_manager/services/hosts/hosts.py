@@ -1,19 +1,17 @@
 """All connections: who is connected, and which connection a domain belongs to."""
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from qubes_manager.backend.connection.connection import LibvirtConnection, Opener
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound
 from qubes_manager.services.hosts.store import DomainStore
 
 if TYPE_CHECKING:
     from qubes_manager.services.hosts.host_watcher import HostWatcher
-
-log = logging.getLogger(__name__)
 
 
 class Hosts:
@@ -27,7 +25,7 @@ class Hosts:
         self.store = store
         self._watch = watch
         self._watchers: dict[str, HostWatcher] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following = Background()
 
     @property
     def uris(self) -> Sequence[str]:
@@ -41,11 +39,14 @@ class Hosts:
         """
         connection = LibvirtConnection(uri, watch=self._watch, opener=opener)
         opening = asyncio.create_task(connection.open())
-        await asyncio.sleep(0)
-        # The connection opens in a thread: a command's start is shorter by the time this import takes.
-        from qubes_manager.services.hosts.host_watcher import HostWatcher
+        try:
+            await asyncio.sleep(0)
+            # The connection opens in a thread: a command's start is shorter by the time this import takes.
+            from qubes_manager.services.hosts.host_watcher import HostWatcher
 
-        await opening
+            await opening
+        finally:
+            opening.cancel()
         self._watchers[uri] = watcher = HostWatcher(connection, self.store)
         await watcher.load(details=details)
 
@@ -55,9 +56,7 @@ class Hosts:
 
         watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch, opener=opener), self.store)
         self._watchers[uri] = watcher
-        task = asyncio.get_running_loop().create_task(watcher.run())
-        task.add_done_callback(_log_defect)
-        self._tasks.append(task)
+        self._following.spawn(watcher.run())
 
     def retry(self, uri: str) -> None:
         """Try a broken connection again now."""
@@ -92,13 +91,5 @@ class Hosts:
 
     async def close(self) -> None:
         """End all connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._following.close()
         await asyncio.gather(*(watcher.connection.close() for watcher in self._watchers.values()))
-
-
-def _log_defect(task: "asyncio.Task[None]") -> None:
-    """A watcher runs until it is cancelled; anything else is a defect, which must leave a trace."""
-    if not task.cancelled() and (error := task.exception()):
-        log.error("watching a host failed", exc_info=error)

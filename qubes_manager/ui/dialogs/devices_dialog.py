@@ -1,7 +1,5 @@
 """Block devices: what there is, who has it; attaching and detaching by hand."""
 
-import asyncio
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -18,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from qubes_manager.core.background import Background
 from qubes_manager.core.devices import BUSES, BlockDevice, DiskRequest
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.events import HostEvent, HostEventKind
@@ -64,8 +63,9 @@ class DevicesDialog(HintDialog):
         layout.addWidget(self.hint)
         layout.addLayout(self._controls(chosen))
         layout.addLayout(self._bottom())
-        self._watch = asyncio.get_event_loop().create_task(self._follow())
-        self.finished.connect(lambda _code: self._watch.cancel())
+        self._watching = Background(lambda error: self.hint.setText(f"⚠ {error}"))
+        self._watching.spawn(self._follow())
+        self.finished.connect(lambda _code: self._watching.cancel())
         self._update_buttons()
 
     def _controls(self, chosen: Domain | None) -> QHBoxLayout:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
+from qubes_manager.core.background import Background
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.files.checksum_lists import checksum_for
 
@@ -65,7 +66,8 @@ class ChecksumField(_TextWithButton):
         super().__init__("SHA-256 or SHA-512, if you have one", "From a list…", "Take the checksum from a list")
         self.text = self.line
         self._image = image
-        self._task: asyncio.Task[None] | None = None
+        self._reading = Background()
+        self.destroyed.connect(self._reading.cancel)
         self.line.setAccessibleName("Checksum")
 
     def choose(self) -> None:
@@ -88,4 +90,4 @@ class ChecksumField(_TextWithButton):
             else:
                 self.line.setText(found)
 
-        self._task = asyncio.get_event_loop().create_task(read())
+        self._reading.spawn(read())

@@ -1,6 +1,5 @@
 """The way from an empty machine to the first domains, in four steps that can each be skipped."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from PySide6.QtWidgets import (
     QWizardPage,
 )
 
+from qubes_manager.core.background import Background
 from qubes_manager.core.creation_request import DEFAULT_MEMORY, parse_checksum
 from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.names import check_name
@@ -62,11 +62,12 @@ class HostPage(QWizardPage):
         area.setWidget(self._body)
         layout = QVBoxLayout(self)
         layout.addWidget(area)
-        self._task: asyncio.Task[None] | None = None
+        self._looking = Background()
+        self.destroyed.connect(self._looking.cancel)
 
     def initializePage(self) -> None:
         """Look anew each time the page is shown."""
-        self._task = asyncio.get_event_loop().create_task(self._fill())
+        self._looking.spawn(self._fill())
 
     async def _fill(self) -> None:
         findings = await self._check()
