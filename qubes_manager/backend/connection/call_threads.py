@@ -33,17 +33,25 @@ class CallThreads:
         self._unfinished = 0
         self._lock = threading.Lock()
 
-    async def run(self, what: str, func: Callable[..., T], *args: object, timeout: float | None = CALL_TIMEOUT) -> T:
+    async def run(
+        self,
+        what: str,
+        func: Callable[..., T],
+        *args: object,
+        timeout: float | None = CALL_TIMEOUT,
+        always: bool = False,
+    ) -> T:
         """Run ``func(*args)`` in a thread and return its result.
 
-        *what* names the action in errors; *timeout* is in seconds, None for no limit. Raises TimedOut, or our
-        own error for a libvirtError.
+        *what* names the action in errors; *timeout* is in seconds, None for no limit. A call that nobody waits for any
+        more when a thread has time for it is not made, unless *always*. Raises TimedOut, or our own error for a
+        libvirtError.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
         def job() -> None:
-            if future.cancelled():
+            if future.cancelled() and not always:
                 return
             try:
                 result = func(*args)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -10,24 +11,16 @@ import libvirt
 
 from qubes_manager.backend.connection.call_threads import CALL_TIMEOUT, CallThreads
 from qubes_manager.backend.connection.event_thread import ensure_event_thread
-from qubes_manager.backend.connection.subscriptions import Handle, Subscriptions
-from qubes_manager.core.errors import HostUnreachable, NotFound
-from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.backend.connection.line import Line, Opener
+from qubes_manager.backend.connection.subscriptions import Handle
+from qubes_manager.core.errors import HostUnreachable, NotFound, TimedOut
+from qubes_manager.core.events import DomainEvent, DomainEventKind, Event
 from qubes_manager.core.signal import Signal
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Opener = Callable[[str], libvirt.virConnect]
-OPEN_TIMEOUT = 20.0
-# A peer that is silent for 5 × 5 s is gone (virConnectSetKeepAlive).
-KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 5
-_CLOSE_REASONS = {
-    libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "an error on the line",
-    libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "the host ended it",
-    libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "the host does not answer",
-    libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "closed by us",
-}
+OPEN_TIMEOUT, CLOSE_TIMEOUT = 20.0, 5.0
 
 
 class LibvirtConnection:
@@ -42,15 +35,14 @@ class LibvirtConnection:
         self.uri = uri
         self.handles: dict[str, Handle] = {}
         self._watch = watch
-        self._raw: libvirt.virConnect | None = None
+        self._line: Line | None = None
         self._threads = CallThreads("calls")
-        self._subscriptions: Subscriptions | None = None
         self._heard = Signal[Event]()
 
     @property
     def is_open(self) -> bool:
         """Whether calls can be made now."""
-        return self._raw is not None
+        return self._line is not None
 
     async def open(self) -> None:
         """Connect; raises HostUnreachable or TimedOut."""
@@ -59,43 +51,33 @@ class LibvirtConnection:
         # Threads that hang in calls to a dead host are left behind with it.
         self._threads.close()
         self._threads = CallThreads("calls")
-        loop = asyncio.get_running_loop()
-        # An abandoned attempt, one that timed out, closes what it opened late.
-        wanted = [True]
+        line = self._new_line(asyncio.get_running_loop())
         try:
-            raw, subscriptions = await self._threads.run(
-                f"connect to {self.uri}", self._open_now, loop, wanted, timeout=OPEN_TIMEOUT
-            )
+            await self._threads.run(f"connect to {self.uri}", line.open, timeout=OPEN_TIMEOUT)
         except BaseException:
-            wanted[0] = False
+            # An attempt that is abandoned goes on in its thread, which closes what it opens late.
+            if line.give_up():
+                threading.Thread(target=line.close, daemon=True).start()
             raise
-        self._raw, self._subscriptions = raw, subscriptions
+        self._line = line
         log.info("connected to %s", self.uri)
 
     async def close(self) -> None:
-        """End the connection; what still runs on it fails."""
-        raw, self._raw = self._raw, None
-        subscriptions, self._subscriptions = self._subscriptions, None
+        """End the connection; what still runs on it fails. A host that hangs is left after CLOSE_TIMEOUT seconds."""
+        line, self._line = self._line, None
         self.handles.clear()
-        if raw is None:
-            return
-
-        def close_now() -> None:
-            with contextlib.suppress(libvirt.libvirtError):
-                if subscriptions:
-                    raw.unregisterCloseCallback()
-                    subscriptions.deregister()
-                raw.close()
-
-        with contextlib.suppress(Exception):
-            await self._threads.run(f"leave {self.uri}", close_now, timeout=5)
-        self._threads.close()
+        try:
+            if line and line.give_up():
+                with contextlib.suppress(TimedOut):
+                    await self._threads.run(f"leave {self.uri}", line.close, timeout=CLOSE_TIMEOUT, always=True)
+        finally:
+            self._threads.close()
 
     async def call(self, what: str, func: Callable[..., T], *args: object, timeout: float | None = CALL_TIMEOUT) -> T:
         """Run ``func(connection, *args)`` in a thread; raises our own errors only. *timeout* is in seconds."""
-        if self._raw is None:
+        if self._line is None:
             raise HostUnreachable(f"cannot {what}: not connected to {self.uri}")
-        return await self._threads.run(what, func, self._raw, *args, timeout=timeout)
+        return await self._threads.run(what, func, self._line.raw, *args, timeout=timeout)
 
     async def on_domain(
         self, uuid: str, what: str, func: Callable[..., T], *args: object, timeout: float | None = CALL_TIMEOUT
@@ -120,33 +102,19 @@ class LibvirtConnection:
         """Tell all listeners of an event; for those of our own making."""
         self._heard.emit(event)
 
-    def _open_now(
-        self, loop: asyncio.AbstractEventLoop, wanted: list[bool]
-    ) -> tuple[libvirt.virConnect, Subscriptions | None]:
+    def _new_line(self, loop: asyncio.AbstractEventLoop) -> Line:
         opener, self._opener = self._opener, libvirt.open
-        raw = opener(self.uri)
-        if not wanted[0]:
-            raw.close()
-        if not self._watch:
-            return raw, None
 
         def emit(event: Event, handle: Handle | None) -> None:
             # The loop is closed when the program ends; libvirt's thread may still have something to say.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._hear, raw, event, handle)
+                loop.call_soon_threadsafe(self._hear, line, event, handle)
 
-        with contextlib.suppress(libvirt.libvirtError):
-            raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
-        with contextlib.suppress(libvirt.libvirtError):
-            raw.registerCloseCallback(
-                lambda _c, reason, _o: emit(HostEvent(HostEventKind.CLOSED, _CLOSE_REASONS.get(reason, "")), None), None
-            )
-        subscriptions = Subscriptions(raw, emit)
-        subscriptions.register()
-        return raw, subscriptions
+        line = Line(self.uri, opener, emit if self._watch else None)
+        return line
 
-    def _hear(self, raw: libvirt.virConnect, event: Event, handle: Handle | None) -> None:
-        if raw is not self._raw and self._raw is not None:
+    def _hear(self, line: Line, event: Event, handle: Handle | None) -> None:
+        if not line.is_wanted:
             return
         if isinstance(event, DomainEvent) and handle is not None and event.kind is not DomainEventKind.UNDEFINED:
             # The handle of an event carries the domain's current name and id.

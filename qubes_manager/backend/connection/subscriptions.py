@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import libvirt
@@ -51,7 +52,7 @@ class Subscriptions:
         self._domain: list[int] = []
         self._node: list[int] = []
         self._pool: list[int] = []
-        self._monitor: int | None = None
+        self._monitor: list[int] = []
 
     def register(self) -> None:
         """Register whatever the driver has; what it lacks is left out. Blocks."""
@@ -61,9 +62,10 @@ class Subscriptions:
             self._add_domain(event_id, self._simple(kind, position))
         with self._optional("serial ports"):
             # Of the guest's ports libvirt itself tells the agent's only.
-            self._monitor = libvirt_qemu.qemuMonitorEventRegister(
+            number = libvirt_qemu.qemuMonitorEventRegister(
                 self._connection, None, "VSERPORT_CHANGE", self._on_port, None
             )
+            self._monitor.append(number)
         with self._optional("node devices"):
             for event_id in (libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE):
                 callback = self._host(HostEventKind.NODE_DEVICES)
@@ -75,15 +77,17 @@ class Subscriptions:
 
     def deregister(self) -> None:
         """Take all callbacks away, so that the connection can be freed. Blocks."""
-        with contextlib.suppress(libvirt.libvirtError):
-            if self._monitor is not None:
-                libvirt_qemu.qemuMonitorEventDeregister(self._connection, self._monitor)
-            for number in self._domain:
-                self._connection.domainEventDeregisterAny(number)
-            for number in self._node:
-                self._connection.nodeDeviceEventDeregisterAny(number)
-            for number in self._pool:
-                self._connection.storagePoolEventDeregisterAny(number)
+        connection = self._connection
+        for numbers, take_away in (
+            (self._monitor, partial(libvirt_qemu.qemuMonitorEventDeregister, connection)),
+            (self._domain, connection.domainEventDeregisterAny),
+            (self._node, connection.nodeDeviceEventDeregisterAny),
+            (self._pool, connection.storagePoolEventDeregisterAny),
+        ):
+            for number in numbers:
+                # Where the host is gone libvirt complains of each, and takes it away on this side all the same.
+                with contextlib.suppress(libvirt.libvirtError):
+                    take_away(number)
 
     def _add_domain(self, event_id: int, callback: Callable[..., None]) -> None:
         with self._optional(f"domain event {event_id}"):

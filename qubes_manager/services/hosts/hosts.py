@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from qubes_manager.backend.connection.connection import LibvirtConnection, Opener
+from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.connection.line import Opener
 from qubes_manager.core.background import Background
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound

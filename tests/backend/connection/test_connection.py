@@ -1,10 +1,215 @@
-"""The connection to a libvirtd."""
+"""Connections that are abandoned, and what stands when they are closed; on libvirt's own test driver."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
 
 import libvirt
 import pytest
 
+from qubes_manager.backend.connection import connection as module
+from qubes_manager.backend.connection.call_threads import SIZE
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.core.errors import HostUnreachable
+from qubes_manager.backend.connection.early_open import EarlyOpen
+from qubes_manager.core.errors import HostUnreachable, TimedOut
+
+URI = "test:///default"
+
+
+class Watched:
+    """A real connection whose calls are written down; *before* is called before each of them, in its thread."""
+
+    def __init__(self, before: Callable[[str], object] = lambda _name: None) -> None:
+        self.calls: list[str] = []
+        self._raw = libvirt.open(URI)
+        self._before = before
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._raw, name)
+        if not callable(found):
+            return found
+
+        def call(*args: object) -> object:
+            self.calls.append(name)
+            self._before(name)
+            return found(*args)
+
+        return call
+
+    def count(self, part: str) -> int:
+        return sum(part in name for name in self.calls)
+
+
+class SlowHost:
+    """Answers when it is let; what it opened is in ``opened``."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = threading.Event(), threading.Event()
+        self.opened: list[Watched] = []
+
+    def __call__(self, _uri: str) -> Watched:
+        self.asked.set()
+        self.go.wait(10)
+        self.opened.append(Watched())
+        return self.opened[-1]
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[libvirt.virConnect]:
+    """Somebody else on the same host, whose deeds make events."""
+    raw = libvirt.open(URI)
+    yield raw
+    if not raw.lookupByName("test").isActive():
+        raw.lookupByName("test").create()
+    raw.close()
+
+
+def make_events(raw: libvirt.virConnect) -> None:
+    """Let the domain “test” be paused and run on."""
+    raw.lookupByName("test").suspend()
+    raw.lookupByName("test").resume()
+
+
+async def until(check: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+async def test_what_opens_after_the_time_is_over_is_closed_and_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OPEN_TIMEOUT", 0.05)
+    host = SlowHost()
+    connection = LibvirtConnection(URI, watch=True, opener=host)  # type: ignore[arg-type]
+    with pytest.raises(TimedOut, match="cannot connect to test:///default"):
+        await connection.open()
+    host.go.set()
+    await until(lambda: host.opened and host.opened[0].calls)
+    await asyncio.sleep(0.1)
+    assert host.opened[0].calls == ["close"]
+    assert not connection.is_open
+
+
+async def test_what_opens_after_nobody_waits_any_more_is_closed_and_the_next_try_stands(
+    other: libvirt.virConnect,
+) -> None:
+    host = SlowHost()
+    connection = LibvirtConnection(URI, watch=True, opener=host)  # type: ignore[arg-type]
+    opening = asyncio.create_task(connection.open())
+    await asyncio.to_thread(host.asked.wait, 10)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await connection.open()
+    host.go.set()
+    await until(lambda: host.opened and host.opened[0].calls)
+    with connection.listen() as events:
+        make_events(other)
+        await asyncio.wait_for(events.get(), 5)
+    assert host.opened[0].calls == ["close"]
+    await connection.close()
+
+
+async def test_one_that_is_abandoned_while_it_registers_is_never_heard(other: libvirt.virConnect) -> None:
+    registering, go = threading.Event(), threading.Event()
+
+    def before(name: str) -> None:
+        if name == "storagePoolEventRegisterAny":
+            registering.set()
+            go.wait(10)
+
+    watched = Watched(before)
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    with connection.listen() as events:
+        opening = asyncio.create_task(connection.open())
+        await asyncio.to_thread(registering.wait, 10)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        make_events(other)
+        go.set()
+        await until(lambda: "close" in watched.calls)
+        make_events(other)
+        await asyncio.sleep(0.2)
+        assert events.empty()
+    assert connection.handles == {}
+    assert watched.count("EventRegisterAny") == watched.count("EventDeregisterAny") > 10
+    assert watched.calls[-1] == "close"
+
+
+async def test_one_that_opened_just_when_nobody_waited_any_more_is_closed() -> None:
+    watched = Watched()
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    opening = asyncio.create_task(connection.open())
+    await asyncio.sleep(0)
+    # The loop does not run meanwhile: it hears of the result and of the end at once.
+    while watched.count("storagePoolEventRegisterAny") < 2:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await until(lambda: "close" in watched.calls)
+    assert not connection.is_open
+
+
+async def test_an_early_connection_that_nobody_wants_any_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = SlowHost()
+    with monkeypatch.context() as patch:
+        patch.setattr(libvirt, "open", host)
+        early = EarlyOpen(URI)
+        host.asked.wait(10)
+    monkeypatch.setattr(module, "OPEN_TIMEOUT", 0.05)
+    connection = LibvirtConnection(URI, watch=True, opener=early)
+    with pytest.raises(TimedOut):
+        await connection.open()
+    host.go.set()
+    await until(lambda: host.opened and host.opened[0].calls)
+    await asyncio.sleep(0.1)
+    assert host.opened[0].calls == ["close"]
+
+
+async def test_closing_takes_all_callbacks_away_first_whatever_fails() -> None:
+    def before(name: str) -> None:
+        if name == "unregisterCloseCallback" or (name == "domainEventDeregisterAny" and watched.calls.count(name) == 1):
+            raise libvirt.libvirtError("the host is gone")
+
+    watched = Watched(before)
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    await connection.open()
+    await connection.close()
+    assert watched.count("EventRegisterAny") == watched.count("EventDeregisterAny") > 10
+    assert watched.calls[-1] == "close"
+    with pytest.raises(HostUnreachable, match="not connected"):
+        await connection.call("ask", lambda raw: raw.getHostname())
+
+
+async def test_an_event_that_was_on_its_way_is_not_heard_after_the_end(other: libvirt.virConnect) -> None:
+    connection = LibvirtConnection(URI, watch=True)
+    await connection.open()
+    with connection.listen() as events:
+        make_events(other)
+        # libvirt's thread has handed them over by then, and the loop has not run.
+        time.sleep(0.2)
+        await connection.close()
+        await asyncio.sleep(0.05)
+        assert events.empty()
+    assert connection.handles == {}
+
+
+async def test_a_connection_is_closed_even_when_all_its_threads_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.05)
+    release = threading.Event()
+    watched = Watched()
+    connection = LibvirtConnection(URI, watch=False, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    await connection.open()
+    for _ in range(SIZE):
+        with pytest.raises(TimedOut):
+            await connection.call("hang", lambda _raw: release.wait(10), timeout=0.02)
+    await connection.close()
+    assert watched.calls == []
+    release.set()
+    await until(lambda: watched.calls == ["close"])
 
 
 @pytest.mark.parametrize(
