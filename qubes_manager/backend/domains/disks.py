@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import libvirt
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.subscriptions import Handle
@@ -18,14 +19,17 @@ DETACH_TIMEOUT = 20.0
 
 def disk_xml(request: DiskRequest, target: str) -> str:
     """Return libvirt's element for a disk to attach."""
-    disk = etree.Element("disk", type="block" if request.is_device else "file", device="disk")
-    etree.SubElement(disk, "driver", name="qemu", type=request.image_format)
-    etree.SubElement(disk, "source", {"dev" if request.is_device else "file": request.source})
-    etree.SubElement(disk, "target", dev=target, bus=request.bus)
+    disk = E.disk(
+        E.driver(name="qemu", type=request.image_format),
+        E.source({"dev" if request.is_device else "file": request.source}),
+        E.target(dev=target, bus=request.bus),
+        type="block" if request.is_device else "file",
+        device="disk",
+    )
     if request.serial:
-        etree.SubElement(disk, "serial").text = request.serial
+        disk.append(E.serial(request.serial))
     if request.read_only:
-        etree.SubElement(disk, "readonly")
+        disk.append(E.readonly())
     return etree.tostring(disk, encoding="unicode")
 
 
@@ -139,7 +143,7 @@ async def change_medium(
                 drive.remove(child)
         drive.set("type", "block" if is_device else "file")
         if source:
-            drive.append(etree.Element("source", {"dev" if is_device else "file": source}))
+            drive.append(E.source({"dev" if is_device else "file": source}))
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE if active else libvirt.VIR_DOMAIN_AFFECT_CONFIG
         xml = etree.tostring(drive, encoding="unicode")
         _retry_forced(lambda extra: domain.updateDeviceFlags(xml, flags | extra), active)

@@ -1,6 +1,7 @@
 """Reading a domain's XML, and editing it without touching what the user did not change."""
 
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.xml import parse
@@ -115,12 +116,9 @@ def _interface(element: etree._Element) -> Interface:
 
 def interface(netvm: str) -> etree._Element:
     """The element of a network interface: user networking, or a libvirt network by name."""
-    kind = "user" if netvm == "user" else "network"
-    element = etree.Element("interface", type=kind)
-    if kind == "network":
-        etree.SubElement(element, "source", network=netvm)
-    etree.SubElement(element, "model", type="virtio")
-    return element
+    if netvm == "user":
+        return E.interface(E.model(type="virtio"), type="user")
+    return E.interface(E.source(network=netvm), E.model(type="virtio"), type="network")
 
 
 class DomainEdit:

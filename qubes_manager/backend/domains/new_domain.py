@@ -1,8 +1,10 @@
 """The XML of a domain that this program makes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.domains.domain_xml import CPU_MODES, interface
@@ -30,26 +32,25 @@ class DiskSpec:
 
     def xml(self, letter: str) -> etree._Element:
         """libvirt's element for the disk, as the one with that *letter* on its bus."""
-        disk = etree.Element("disk", type="file", device="cdrom" if self.cdrom else "disk")
-        driver = etree.SubElement(disk, "driver", name="qemu", type=self.format)
+        prefix, bus = ("sd", "scsi") if self.cdrom else ("vd", "virtio")
+        driver = E.driver(name="qemu", type=self.format)
+        disk = E.disk(driver, type="file", device="cdrom" if self.cdrom else "disk")
         if not self.cdrom:
             # What a guest frees is given back to the host's file system.
             driver.set("discard", "unmap")
         if self.path:
-            etree.SubElement(disk, "source", file=self.path)
-        prefix, bus = ("sd", "scsi") if self.cdrom else ("vd", "virtio")
-        etree.SubElement(disk, "target", dev=prefix + letter, bus=bus)
+            disk.append(E.source(file=self.path))
+        disk.append(E.target(dev=prefix + letter, bus=bus))
         if self.serial:
-            etree.SubElement(disk, "serial").text = self.serial
+            disk.append(E.serial(self.serial))
         if self.cdrom:
-            etree.SubElement(disk, "readonly")
+            disk.append(E.readonly())
         if self.transient:
-            etree.SubElement(disk, "transient", shareBacking="yes")
+            disk.append(E.transient(shareBacking="yes"))
         if self.secret:
-            encryption = etree.SubElement(disk, "encryption", format="luks")
-            etree.SubElement(encryption, "secret", type="passphrase", uuid=self.secret)
+            disk.append(E.encryption(E.secret(type="passphrase", uuid=self.secret), format="luks"))
         if self.boot_order:
-            etree.SubElement(disk, "boot", order=str(self.boot_order))
+            disk.append(E.boot(order=str(self.boot_order)))
         return disk
 
 
@@ -80,69 +81,59 @@ class NewDomain:
 
     def xml(self) -> str:
         """The domain's XML for virDomainDefineXML."""
-        root = etree.Element("domain", type=self.virt_type)
-        _text(root, "name", self.name)
-        if self.uuid:
-            _text(root, "uuid", self.uuid)
-        if self.config.notes:
-            _text(root, "description", self.config.notes)
-        etree.SubElement(root, "metadata").append(metadata.for_new_domain(self.config))
-        _text(root, "memory", str(max(self.memory, self.max_memory)), unit="MiB")
-        _text(root, "currentMemory", str(self.memory), unit="MiB")
-        _text(root, "vcpu", str(self.vcpus))
-        self._add_system(root)
-        devices = etree.SubElement(root, "devices")
-        self._add_disks(devices)
-        self._add_controllers(devices)
-        if self.netvm:
-            devices.append(interface(self.netvm))
-        self._add_channels(devices)
-        if self.graphics:
-            graphics = etree.SubElement(devices, "graphics", type="vnc")
-            etree.SubElement(graphics, "listen", type="socket")
-            etree.SubElement(etree.SubElement(devices, "video"), "model", type="virtio")
-            etree.SubElement(devices, "input", type="tablet", bus="usb")
+        root = E.domain(
+            E.name(self.name),
+            *([E.uuid(self.uuid)] if self.uuid else []),
+            *([E.description(self.config.notes)] if self.config.notes else []),
+            E.metadata(metadata.for_new_domain(self.config)),
+            E.memory(str(max(self.memory, self.max_memory)), unit="MiB"),
+            E.currentMemory(str(self.memory), unit="MiB"),
+            E.vcpu(str(self.vcpus)),
+            self._system(),
+            E.features(E.acpi()),
+            E.cpu(mode=CPU_MODES.get(self.virt_type, CPU_MODES["qemu"])),
+            E.on_poweroff("destroy"),
+            E.on_reboot("restart"),
+            E.on_crash("destroy"),
+            E.devices(*self._disks(), *_controllers(), *self._interfaces(), *self._channels(), *self._screen()),
+            type=self.virt_type,
+        )
         return etree.tostring(root, encoding="unicode")
 
-    def _add_system(self, root: etree._Element) -> None:
-        system = etree.SubElement(root, "os")
+    def _system(self) -> etree._Element:
+        boot = (E(name, value) for name in ("kernel", "initrd", "cmdline") if (value := getattr(self, name)))
+        system = E.os(E.type("hvm", arch="x86_64", machine="q35"), *boot)
         if self.uefi:
             system.set("firmware", "efi")
-        _text(system, "type", "hvm", arch="x86_64", machine="q35")
-        for name in ("kernel", "initrd", "cmdline"):
-            if value := getattr(self, name):
-                _text(system, name, value)
-        features = etree.SubElement(root, "features")
-        etree.SubElement(features, "acpi")
-        etree.SubElement(root, "cpu", mode=CPU_MODES.get(self.virt_type, CPU_MODES["qemu"]))
-        _text(root, "on_poweroff", "destroy")
-        _text(root, "on_reboot", "restart")
-        _text(root, "on_crash", "destroy")
+        return system
 
-    def _add_disks(self, devices: etree._Element) -> None:
+    def _disks(self) -> Iterator[etree._Element]:
         letters = {False: iter("abcdefgh"), True: iter("abcdefgh")}
-        for spec in self.disks:
-            devices.append(spec.xml(next(letters[spec.cdrom])))
+        return (spec.xml(next(letters[spec.cdrom])) for spec in self.disks)
 
-    def _add_controllers(self, devices: etree._Element) -> None:
-        etree.SubElement(devices, "controller", type="usb", model="qemu-xhci")
-        etree.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
-        etree.SubElement(devices, "controller", type="pci", model="pcie-root")
-        for _ in range(_ROOT_PORTS):
-            etree.SubElement(devices, "controller", type="pci", model="pcie-root-port")
+    def _interfaces(self) -> list[etree._Element]:
+        return [interface(self.netvm)] if self.netvm else []
 
-    def _add_channels(self, devices: etree._Element) -> None:
-        serial = etree.SubElement(devices, "serial", type="pty")
-        if self.console_log:
-            etree.SubElement(serial, "log", file=self.console_log, append="on")
-        channel = etree.SubElement(devices, "channel", type="unix")
-        etree.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
-        if self.gui:
-            windows = etree.SubElement(devices, "channel", type="unix")
-            etree.SubElement(windows, "target", type="virtio", name=GUI_PORT)
-        rng = etree.SubElement(devices, "rng", model="virtio")
-        _text(rng, "backend", "/dev/urandom", model="random")
+    def _channels(self) -> Iterator[etree._Element]:
+        log = [E.log(file=self.console_log, append="on")] if self.console_log else []
+        yield E.serial(*log, type="pty")
+        for name in ("org.qemu.guest_agent.0", *([GUI_PORT] if self.gui else [])):
+            yield E.channel(E.target(type="virtio", name=name), type="unix")
+        yield E.rng(E.backend("/dev/urandom", model="random"), model="virtio")
+
+    def _screen(self) -> list[etree._Element]:
+        if not self.graphics:
+            return []
+        return [
+            E.graphics(E.listen(type="socket"), type="vnc"),
+            E.video(E.model(type="virtio")),
+            E.input(type="tablet", bus="usb"),
+        ]
 
 
-def _text(parent: etree._Element, name: str, text: str, **attributes: str) -> None:
-    etree.SubElement(parent, name, attributes).text = text
+def _controllers() -> Iterator[etree._Element]:
+    yield E.controller(type="usb", model="qemu-xhci")
+    yield E.controller(type="scsi", model="virtio-scsi")
+    yield E.controller(type="pci", model="pcie-root")
+    for _ in range(_ROOT_PORTS):
+        yield E.controller(type="pci", model="pcie-root-port")

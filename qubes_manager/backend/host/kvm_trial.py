@@ -6,6 +6,7 @@ import secrets
 
 import libvirt
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.core.errors import QubesManagerError
@@ -62,15 +63,15 @@ async def kvm_works(connection: LibvirtConnection, kernel: str) -> bool:
 
 
 def _trial_xml(name: str, kernel: str) -> str:
-    root = etree.Element("domain", type="kvm")
-    etree.SubElement(root, "name").text = name
-    etree.SubElement(root, "memory", unit="MiB").text = "256"
-    system = etree.SubElement(root, "os")
-    etree.SubElement(system, "type", arch="x86_64", machine="q35").text = "hvm"
-    etree.SubElement(system, "kernel").text = kernel
-    etree.SubElement(system, "cmdline").text = "console=ttyS0 panic=-1"
-    etree.SubElement(root, "cpu", mode="host-passthrough")
-    etree.SubElement(root, "on_reboot").text = "destroy"
-    etree.SubElement(root, "on_crash").text = "destroy"
-    etree.SubElement(etree.SubElement(root, "devices"), "serial", type="null")
+    machine = E.type("hvm", arch="x86_64", machine="q35")
+    root = E.domain(
+        E.name(name),
+        E.memory("256", unit="MiB"),
+        E.os(machine, E.kernel(kernel), E.cmdline("console=ttyS0 panic=-1")),
+        E.cpu(mode="host-passthrough"),
+        E.on_reboot("destroy"),
+        E.on_crash("destroy"),
+        E.devices(E.serial(type="null")),
+        type="kvm",
+    )
     return etree.tostring(root, encoding="unicode")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import libvirt
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.xml import parse
@@ -49,9 +50,7 @@ async def add_pool(connection: LibvirtConnection, name: str, folder: str) -> Non
     """Define and start a pool of files in *folder*, which is made where it is not there."""
 
     def add(raw: libvirt.virConnect) -> None:
-        root = etree.Element("pool", type="dir")
-        etree.SubElement(root, "name").text = name
-        etree.SubElement(etree.SubElement(root, "target"), "path").text = folder
+        root = E.pool(E.name(name), E.target(E.path(folder)), type="dir")
         pool = raw.storagePoolDefineXML(etree.tostring(root, encoding="unicode"), 0)
         try:
             pool.build(0)

@@ -4,6 +4,7 @@ import uuid
 
 import libvirt
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 
@@ -17,9 +18,8 @@ async def hold_secret(connection: LibvirtConnection, domain: str, passphrase: st
     """Give libvirt the passphrase; it is never written to a disk (ephemeral) nor told to anybody (private)."""
 
     def hold(raw: libvirt.virConnect) -> None:
-        secret = etree.Element("secret", ephemeral="yes", private="yes")
-        etree.SubElement(secret, "uuid").text = secret_uuid(domain)
-        etree.SubElement(secret, "description").text = "private volume of a domain"
+        about = E.description("private volume of a domain")
+        secret = E.secret(E.uuid(secret_uuid(domain)), about, ephemeral="yes", private="yes")
         raw.secretDefineXML(etree.tostring(secret, encoding="unicode")).setValue(passphrase.encode(), 0)
 
     await connection.call("hand over the passphrase", hold)

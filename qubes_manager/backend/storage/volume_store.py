@@ -8,6 +8,7 @@ from pathlib import Path
 
 import libvirt
 from lxml import etree
+from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.host.daemon_paths import daemon_paths
@@ -63,32 +64,26 @@ def _ensure_pool_now(raw: libvirt.virConnect, uri: str) -> None:
 
 
 def _pool_xml(folder: Path) -> str:
-    pool = etree.Element("pool", type="dir")
-    etree.SubElement(pool, "name").text = POOL
-    target = etree.SubElement(pool, "target")
-    etree.SubElement(target, "path").text = str(folder)
-    permissions = etree.SubElement(target, "permissions")
-    etree.SubElement(permissions, "mode").text = "0711"
+    target = E.target(E.path(str(folder)), E.permissions(E.mode("0711")))
+    pool = E.pool(E.name(POOL), target, type="dir")
     return etree.tostring(pool, encoding="unicode")
 
 
 def volume_xml(
     name: str, capacity: int, image_format: str, backing: str = "", backing_format: str = "qcow2", secret: str = ""
 ) -> str:
-    volume = etree.Element("volume")
-    etree.SubElement(volume, "name").text = name
-    etree.SubElement(volume, "capacity", unit="bytes").text = str(capacity)
-    # Nothing up front: an image grows as it is written.
-    etree.SubElement(volume, "allocation", unit="bytes").text = "0"
-    target = etree.SubElement(volume, "target")
-    etree.SubElement(target, "format", type=image_format)
+    target = E.target(E.format(type=image_format))
     if secret:
-        encryption = etree.SubElement(target, "encryption", format="luks")
-        etree.SubElement(encryption, "secret", type="passphrase", uuid=secret)
+        target.append(E.encryption(E.secret(type="passphrase", uuid=secret), format="luks"))
+    volume = E.volume(
+        E.name(name),
+        E.capacity(str(capacity), unit="bytes"),
+        # Nothing up front: an image grows as it is written.
+        E.allocation("0", unit="bytes"),
+        target,
+    )
     if backing:
-        store = etree.SubElement(volume, "backingStore")
-        etree.SubElement(store, "path").text = backing
-        etree.SubElement(store, "format", type=backing_format)
+        volume.append(E.backingStore(E.path(backing), E.format(type=backing_format)))
     return etree.tostring(volume, encoding="unicode")
 
 
