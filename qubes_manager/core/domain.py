@@ -18,10 +18,8 @@ class DomainState(StrEnum):
     RUNNING = "Running"
     PAUSED = "Paused"
     SUSPENDED = "Suspended"
-    TRANSIENT = "Transient"
     HALTING = "Halting"
     HALTED = "Halted"
-    DYING = "Dying"
     CRASHED = "Crashed"
     UNKNOWN = "NA"
 

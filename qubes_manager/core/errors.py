@@ -31,11 +31,7 @@ class HostUnreachable(QubesManagerError):
 
 
 class HostCallFailed(QubesManagerError):
-    """libvirt refused an action; ``code`` is its error number (virErrorNumber)."""
-
-    def __init__(self, message: str, details: str = "", code: int = 0) -> None:
-        super().__init__(message, details)
-        self.code = code
+    """libvirt refused an action."""
 
 
 class TimedOut(QubesManagerError):

@@ -53,7 +53,6 @@ class HostEventKind(Enum):
     """What happened to a host; the REFRESH kinds are our own: somebody wants to look again."""
 
     NODE_DEVICES = auto()
-    POOLS = auto()
     CLOSED = auto()
     REFRESH_FLAGS = auto()
     REFRESH_ALL = auto()

@@ -4,7 +4,6 @@ import re
 
 from qubes_manager.core.errors import BadInput
 
-MAX_LENGTH = 31
 ALLOWED = "use letters, digits, “-”, “_” and “.”, start with a letter, at most 31 characters"
 _PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,30}", re.ASCII)
 # These words mean something else wherever a domain's name is expected.

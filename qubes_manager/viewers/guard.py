@@ -109,7 +109,7 @@ class Guard:
         metadata.setdefault(b"title", self.rules.title("").encode())
         # A window that was not placed yet says 0, 0: the host's window manager finds it a place.
         if (x, y) != (0, 0) or not window.managed:
-            x, y = self._place(x - border, y - border, width, height)
+            x, y = self._place(x - border, y - border, width)
         kind = "new-window" if managed or window.managed else "new-override-redirect"
         yield [kind, wid, x, y, width, height, metadata, {}]
 
@@ -132,7 +132,7 @@ class Guard:
         yield from self._resize(wid, window, packet[4], packet[5])
         x, y = _number(packet[2]) - window.border, _number(packet[3]) - window.border
         rest = [_number(packet[6])] if len(packet) > 6 else []
-        x, y = self._place(x, y, window.width, window.height)
+        x, y = self._place(x, y, window.width)
         yield [_text(packet[0]), wid, x, y, window.width, window.height, *rest]
 
     def _configure_override_redirect(self, packet: Packet) -> Iterable[Packet]:
@@ -225,7 +225,7 @@ class Guard:
             metadata[b"decorations"] = True
             self._on_refused("a window without a frame over most of the screen")
 
-    def _place(self, x: int, y: int, width: int, height: int) -> tuple[int, int]:
+    def _place(self, x: int, y: int, width: int) -> tuple[int, int]:
         screen_width, screen_height = self._screen()
         x = max(_MIN_VISIBLE - width, min(x, max(screen_width, _MIN_VISIBLE) - _MIN_VISIBLE))
         return x, max(0, min(y, max(screen_height, _MIN_VISIBLE) - _MIN_VISIBLE))

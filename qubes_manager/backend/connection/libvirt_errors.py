@@ -56,7 +56,7 @@ def translate(error: libvirt.libvirtError, what: str) -> QubesManagerError:
         return HostUnreachable(f"cannot {what}: {_NO_DRIVER if no_driver else raw.splitlines()[0]}", raw)
     if code in _UNREACHABLE or code == libvirt.VIR_ERR_RPC:
         return HostUnreachable(f"cannot {what}: the connection to the host is gone", raw)
-    return HostCallFailed(f"cannot {what}: {raw.splitlines()[0] if raw else 'unknown error'}", raw, code)
+    return HostCallFailed(f"cannot {what}: {raw.splitlines()[0] if raw else 'unknown error'}", raw)
 
 
 def is_unsupported(error: libvirt.libvirtError) -> bool:

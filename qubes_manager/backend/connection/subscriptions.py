@@ -51,7 +51,6 @@ class Subscriptions:
         self._emit = emit
         self._domain: list[int] = []
         self._node: list[int] = []
-        self._pool: list[int] = []
         self._monitor: list[int] = []
 
     def register(self) -> None:
@@ -68,12 +67,7 @@ class Subscriptions:
             self._monitor.append(number)
         with self._optional("node devices"):
             for event_id in (libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE):
-                callback = self._host(HostEventKind.NODE_DEVICES)
-                self._node.append(self._connection.nodeDeviceEventRegisterAny(None, event_id, callback, None))
-        with self._optional("storage pools"):
-            for event_id in (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH):
-                callback = self._host(HostEventKind.POOLS)
-                self._pool.append(self._connection.storagePoolEventRegisterAny(None, event_id, callback, None))
+                self._node.append(self._connection.nodeDeviceEventRegisterAny(None, event_id, self._on_node, None))
 
     def deregister(self) -> None:
         """Take all callbacks away, so that the connection can be freed. Blocks."""
@@ -82,7 +76,6 @@ class Subscriptions:
             (self._monitor, partial(libvirt_qemu.qemuMonitorEventDeregister, connection)),
             (self._domain, connection.domainEventDeregisterAny),
             (self._node, connection.nodeDeviceEventDeregisterAny),
-            (self._pool, connection.storagePoolEventDeregisterAny),
         ):
             for number in numbers:
                 # Where the host is gone libvirt complains of each, and takes it away on this side all the same.
@@ -123,8 +116,5 @@ class Subscriptions:
 
         return callback
 
-    def _host(self, kind: HostEventKind) -> Callable[..., None]:
-        def callback(*_args: object) -> None:
-            self._emit(HostEvent(kind), None)
-
-        return callback
+    def _on_node(self, *_args: object) -> None:
+        self._emit(HostEvent(HostEventKind.NODE_DEVICES), None)

@@ -62,10 +62,6 @@ class DomainActions:
         """Ask the guest to shut down; it may take its time, or refuse."""
         await self._do("shut down", lambda domain: domain.shutdown())
 
-    async def request_reboot(self) -> None:
-        """Ask the guest to restart."""
-        await self._do("restart", lambda domain: domain.reboot())
-
     async def kill(self) -> None:
         """End the domain's QEMU at once; one that has ended by itself meanwhile is no error."""
 

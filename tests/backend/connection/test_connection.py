@@ -114,7 +114,7 @@ async def test_one_that_is_abandoned_while_it_registers_is_never_heard(other: li
     registering, go = threading.Event(), threading.Event()
 
     def before(name: str) -> None:
-        if name == "storagePoolEventRegisterAny":
+        if name == "nodeDeviceEventRegisterAny":
             registering.set()
             go.wait(10)
 
@@ -143,7 +143,7 @@ async def test_one_that_opened_just_when_nobody_waited_any_more_is_closed() -> N
     opening = asyncio.create_task(connection.open())
     await asyncio.sleep(0)
     # The loop does not run meanwhile: it hears of the result and of the end at once.
-    while watched.count("storagePoolEventRegisterAny") < 2:
+    while watched.count("nodeDeviceEventRegisterAny") < 2:
         time.sleep(0.01)
     time.sleep(0.2)
     opening.cancel()
