@@ -8,10 +8,10 @@ import time
 import qasync
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
-from qubes_manager.ui.services import make_services
 
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.settings import Settings
+from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.ui.main_window import MainWindow
 
@@ -20,7 +20,7 @@ _BEAT_MS = 2
 
 async def main(uri: str, number: int) -> None:
     """Pause *number* running domains and resume them, and watch a heartbeat of the window's thread."""
-    services = make_services()
+    services = Services.connecting(watch=True)
     window = MainWindow(services, Settings())
     window.show()
     polling = asyncio.get_running_loop().create_task(services.poller.run())
@@ -57,7 +57,7 @@ async def main(uri: str, number: int) -> None:
     await services.hosts.close()
 
 
-def _loaded(services) -> bool:  # type: ignore[no-untyped-def]
+def _loaded(services: Services) -> bool:
     hosts = services.store.hosts.values()
     connected = bool(hosts) and all(status.phase is HostPhase.CONNECTED for status in hosts)
     return connected and all(domain.is_read for domain in services.store.domains.values())

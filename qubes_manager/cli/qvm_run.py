@@ -93,7 +93,7 @@ async def _run_in(session: Session, domains: Sequence[Domain], line: str, option
         local = _LocalCommand(options.localcmd) if options.localcmd else None
         out, err = _sinks(domain, options, local)
         try:
-            words = await _for_session(domain, line, options)
+            words = await _for_session(session, domain, line, options)
             code = await commands.run(
                 domain.key, words, user=options.user, data=data, out=out, err=err, autostart=options.autostart
             )
@@ -108,7 +108,7 @@ async def _run_in(session: Session, domains: Sequence[Domain], line: str, option
     return highest
 
 
-async def _for_session(domain: Domain, line: str, options: Namespace) -> str:
+async def _for_session(session: Session, domain: Domain, line: str, options: Namespace) -> str:
     """The command line as it is run: in the session where windows may come to the screen."""
     has_session = domain.config.gui_port and options.user in ("", "user")
     if not (options.gui or (options.gui is None and has_session and has_screen() and not options.pass_io)):
