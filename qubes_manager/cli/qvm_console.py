@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.errors import Refused
+from qubes_manager.core.gui_messages import ConsoleKind, OpenConsole
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise Refused(f"“{domain.name}” is not running: it has no console now")
         link = session.services.links.link(domain.key.connection)
         await link.ensure()
-        kind = "serial" if options.serial else "screen"
-        await link.ask({"do": "console", "uuid": domain.key.uuid, "kind": kind})
+        kind = ConsoleKind.SERIAL if options.serial else ConsoleKind.SCREEN
+        await link.ask(OpenConsole(domain.key.uuid, kind))
         return DONE
 
     return run(options, job, details=False)

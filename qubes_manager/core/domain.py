@@ -229,6 +229,13 @@ class Domain:
         return self.config.label
 
     @property
+    def has_gui(self) -> bool:
+        """Whether it runs and has the port that windows come through."""
+        # Before libvirt has told its number, a start is not over.
+        runs = self.state.is_active and self.id >= 0
+        return not self.is_host and not self.stale and runs and self.config.gui_port
+
+    @property
     def is_busy(self) -> bool:
         """Whether something is being done to it that forbids anything else."""
         return self.activity is not None or self.config.job is not None

@@ -1,22 +1,25 @@
 """What a domain's windows may do on the host's screen, and how they are marked."""
 
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar
 
+from qubes_manager.core.json_lines import BadMessage, Fields, Message, shown
 from qubes_manager.core.text import one_line
 
 # A window that the window manager does not frame may take this part of the screen at most.
 UNMANAGED_SHARE = 0.9
 MAX_TITLE = 200
 _NO_ASCII = re.compile(r"[^\x20-\x7e]")
+_COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII | re.IGNORECASE)
+_MAX_NAME, _MAX_BORDER, _MAX_WINDOWS = 1000, 1000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class GuiRules:
+class GuiRules(Message):
     """The rules for one domain's windows; *colour* is ``#rrggbb``, *border_width* in pixels."""
 
+    TYPE: ClassVar[str] = "rules"
     domain: str
     colour: str
     border_width: int = 6
@@ -32,11 +35,18 @@ class GuiRules:
             line = _NO_ASCII.sub("_", line)
         return f"[{self.domain}] {line}".rstrip()
 
-    def to_json(self) -> str:
-        """One line for the program that shows the windows."""
-        return json.dumps(asdict(self))
-
     @classmethod
-    def of(cls, data: Mapping[str, object]) -> "GuiRules":
-        """The rules that ``to_json`` wrote; raises KeyError, TypeError."""
-        return cls(**{f.name: data[f.name] for f in fields(cls)})  # type: ignore[arg-type]
+    def of(cls, fields: Fields) -> "GuiRules":
+        """The rules in a message; raises BadMessage."""
+        colour = fields.text("colour", 7)
+        if not _COLOUR.fullmatch(colour):
+            raise BadMessage(f"colour is no #rrggbb: {shown(colour)}")
+        return cls(
+            fields.sentence("domain", _MAX_NAME),
+            colour,
+            fields.number("border_width", _MAX_BORDER),
+            fields.truth("allow_fullscreen"),
+            fields.truth("override_redirect_protection"),
+            fields.truth("allow_utf8_titles"),
+            fields.number("windows_count_limit", _MAX_WINDOWS),
+        )

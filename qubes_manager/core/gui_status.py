@@ -1,10 +1,12 @@
 """How things stand with a running domain's windows."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
-from qubes_manager.core.text import one_line
+from qubes_manager.core.json_lines import Fields, Message
+
+_MAX_MESSAGE = 400
 
 
 class GuiPhase(StrEnum):
@@ -19,26 +21,23 @@ class GuiPhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class GuiStatus:
+class GuiStatus(Message):
     """The phase, how many windows there are, how many were ever mapped, and what is wrong where something is."""
 
+    TYPE: ClassVar[str] = "status"
     uuid: str
     phase: GuiPhase
     windows: int = 0
     mapped: int = 0
     message: str = ""
 
-    def to_data(self) -> dict[str, object]:
-        """As plain data, for JSON."""
-        return asdict(self)
-
     @classmethod
-    def of(cls, data: Mapping[str, object]) -> "GuiStatus":
-        """What ``to_data`` gave; raises KeyError, ValueError."""
+    def of(cls, fields: Fields) -> "GuiStatus":
+        """The status in a message; raises BadMessage."""
         return cls(
-            str(data["uuid"]),
-            GuiPhase(str(data["phase"])),
-            int(str(data["windows"])),
-            int(str(data["mapped"])),
-            one_line(str(data["message"]), 400),
+            fields.uuid("uuid"),
+            fields.choice("phase", GuiPhase),
+            fields.number("windows"),
+            fields.number("mapped"),
+            fields.sentence("message", _MAX_MESSAGE),
         )

@@ -17,6 +17,7 @@ gi.require_version("Vte", "2.91")
 from gi.repository import Gdk, GLib, Gtk, GtkVnc, Vte  # noqa: E402
 
 from qubes_manager.core.gui_rules import GuiRules  # noqa: E402
+from qubes_manager.core.viewer_messages import Connected, Order  # noqa: E402
 from qubes_manager.viewers.host import Host  # noqa: E402
 
 HISTORY_LINES = 10_000
@@ -43,7 +44,7 @@ class ScreenView:
         display.set_pointer_grab(False)
         display.set_pointer_local(True)
         display.set_lossy_encoding(False)
-        display.connect("vnc-initialized", lambda _d: host.tell("connected"))
+        display.connect("vnc-initialized", lambda _d: host.report(Connected()))
         display.connect("vnc-disconnected", lambda _d: ended())
         display.connect("vnc-error", lambda _d, text: print("VNC:", text))
         display.open_fd(number)
@@ -86,7 +87,7 @@ class SerialView:
         terminal.connect("button-press-event", lambda _t, _event: True)
         terminal.connect("commit", self._typed)
         GLib.io_add_watch(number, GLib.PRIORITY_LOW, GLib.IO_IN | GLib.IO_HUP, self._readable)
-        host.tell("connected")
+        host.report(Connected())
 
     def controls(self) -> list[Gtk.Widget]:
         """What stands above the terminal."""
@@ -141,11 +142,16 @@ class Console(Gtk.Window):  # type: ignore[misc]  # GTK has no types
         Gtk.StyleContext.add_provider_for_screen(
             Gdk.Screen.get_default(), self._style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION
         )
-        self.take_rules(rules)
+        self._apply_rules(rules)
         self.show_all()
         self._view.widget.grab_focus()
 
-    def take_rules(self, rules: GuiRules) -> None:
+    def on_order(self, order: Order) -> None:
+        """Follow new rules; a console has nothing else to be told."""
+        if isinstance(order, GuiRules):
+            self._apply_rules(order)
+
+    def _apply_rules(self, rules: GuiRules) -> None:
         """Wear the label's colour, and allow full screen or not."""
         self.rules = rules
         self._style.load_from_data(
@@ -178,7 +184,7 @@ def main() -> None:
     """Show the console until its window or the input is closed."""
     host = Host()
     console = Console(host.first_rules(), sys.argv[1], int(sys.argv[2]), host)
-    host.watch(lambda data: console.take_rules(GuiRules.of(data)))
+    host.watch(console.on_order)
     Gtk.main()
 
 

@@ -1,6 +1,6 @@
 """Shows one domain's application windows: xpra's own client, held to the host's rules.
 
-Usage: windows.py FD, the number of a socket that is connected to the guest's display server.
+Usage: gui.py FD, the number of a socket that is connected to the guest's display server.
 The rules come as a line of JSON on standard input, and again whenever they change; end of file ends the program. What
 happens is told on standard output, a line of JSON each. Runs under the system's Python, which is the one that has xpra.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qubes_manager.core.gui_rules import GuiRules
+from qubes_manager.core.viewer_messages import Connected, Denied, Go, Launch, Mapped, Order, Unusable, Windows
 from qubes_manager.viewers.guard import Guard
 from qubes_manager.viewers.host import Host
 
@@ -70,14 +71,20 @@ class Viewer:
         """Say once what the guest tried."""
         if what not in self._refused:
             self._refused.add(what)
-            self.host.tell("refused", what=what)
+            self.host.report(Denied(what))
 
-    def take(self, data: dict[str, Any]) -> None:
+    def on_order(self, order: Order) -> None:
         """Follow what the supervisor says: new rules, or that an application is being launched."""
-        if "startup_id" in data:
-            self._startup_id = str(data["startup_id"])
-            return
-        for packet in self.guard.change_rules(GuiRules.of(data)):
+        match order:
+            case GuiRules():
+                self._change_rules(order)
+            case Launch(startup_id):
+                self._startup_id = startup_id
+            case Go():
+                pass  # It went already.
+
+    def _change_rules(self, rules: GuiRules) -> None:
+        for packet in self.guard.change_rules(rules):
             self.client.process_packet(None, packet)
         for window in list(self.client._id_to_window.values()) if self.client else []:
             window.queue_draw_area(0, 0, *window.get_size())
@@ -119,7 +126,7 @@ def prepare(viewer: Viewer, number: int) -> None:
 
     def connect_to(*_args: object, **_options: object) -> Any:
         # All is loaded by now, while the guest was still on its way.
-        viewer.host.wait_for_go(viewer.take)
+        viewer.host.wait_for_go(viewer.on_order)
         connection = SocketConnection(socket.socket(fileno=number), "", "", "guest", "unix-domain")
         connection.timeout = SOCKET_TIMEOUT
         connection.target = "guest"
@@ -131,7 +138,7 @@ def prepare(viewer: Viewer, number: int) -> None:
         hold_to_rules(viewer)
         mark_windows(viewer)
         follow_screen(viewer)
-        viewer.host.watch(viewer.take)
+        viewer.host.watch(viewer.on_order)
         return client
 
     main.connect_to = connect_to
@@ -169,23 +176,23 @@ def hold_to_rules(viewer: Viewer) -> None:
         def process(self: Any, proto: Any, packet: Any) -> None:
             for admitted in viewer.guard.admit(packet):
                 if admitted[0] == "startup-complete":
-                    viewer.host.tell("connected")
+                    viewer.host.report(Connected())
                 original(self, proto, admitted)
 
         return process
 
     def next_packet(original: Any) -> Callable[..., tuple[Any, ...]]:
-        def take(self: Any) -> tuple[Any, ...]:
+        def act(self: Any) -> tuple[Any, ...]:
             packet, *rest = original(self)
             return (viewer.guard.send(packet) if packet else packet, *rest)
 
-        return take
+        return act
 
     def counted(original: Any) -> Callable[..., Any]:
         def act(self: Any, *args: Any) -> Any:
             viewer.client = self
             result = original(self, *args)
-            viewer.host.tell("windows", count=len(self._id_to_window))
+            viewer.host.report(Windows(len(self._id_to_window)))
             return result
 
         return act
@@ -211,7 +218,7 @@ def mark_windows(viewer: Viewer) -> None:
     def mapped(original: Any) -> Callable[..., None]:
         def act(self: Any) -> None:
             original(self)
-            viewer.host.tell("mapped", wid=self._id, managed=not self.is_OR())
+            viewer.host.report(Mapped(managed=not self.is_OR()))
 
         return act
 
@@ -253,7 +260,7 @@ def main() -> int:
     host = Host()
     viewer = Viewer(host.first_rules(), host)
     if reason := why_unusable():
-        host.tell("unusable", reason=reason)
+        host.report(Unusable(reason))
         return EXIT_UNUSABLE
     os.environ.update(XPRA_ALPHA="0", GDK_BACKEND="x11", XPRA_SIGNAL_WATCHER="0")
     prepare(viewer, int(sys.argv[1]))

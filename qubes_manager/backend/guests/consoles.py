@@ -1,20 +1,13 @@
 """Ways to a running domain's screen and to its serial console."""
 
 import socket
-from enum import StrEnum
 
 import libvirt
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.stream_relay import relay_stream
 from qubes_manager.backend.connection.subscriptions import Handle
-
-
-class ConsoleKind(StrEnum):
-    """What of a domain is shown."""
-
-    SCREEN = "screen"
-    SERIAL = "serial"
+from qubes_manager.core.gui_messages import ConsoleKind
 
 
 async def open_console(connection: LibvirtConnection, uuid: str, kind: ConsoleKind) -> socket.socket:

@@ -1,21 +1,25 @@
-"""A viewer in its sandbox: told what to do on its standard input, telling what happens on its standard output."""
+"""A viewer in its sandbox: orders go to its standard input, what happens comes on its standard output."""
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from qubes_manager.backend.viewers.sandbox import viewer_command
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.json_lines import MAX_LINE, BadMessage
 from qubes_manager.core.text import one_line
+from qubes_manager.core.viewer_messages import Order, ViewerEvent, parse_event
 
+log = logging.getLogger(__name__)
 # A guest can make its viewer talk without end; what is kept on the disk is bounded.
 _LOG_BYTES, _LOG_FILES = 1 << 20, 1
-_LINE = 64 << 10
+_CHUNK = 64 << 10
+# Lines that make no sense are logged up to this number: a guest must not fill the service's own log.
+_MAX_COMPLAINTS = 10
 _END_PATIENCE = 3.0
 
 
@@ -26,6 +30,7 @@ class ViewerProcess:
         self._process = process
         self._log = log
         self._last = ""
+        self._complaints = 0
         self._reader = asyncio.get_running_loop().create_task(self._keep_log())
 
     @classmethod
@@ -43,7 +48,7 @@ class ViewerProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=[end.fileno() for end in sockets],
-                limit=_LINE,
+                limit=MAX_LINE,
             )
         finally:
             for end in sockets:
@@ -55,26 +60,32 @@ class ViewerProcess:
         """The last thing it complained of."""
         return self._last
 
-    def tell(self, line: str) -> None:
-        """Send it a line; one that has ended hears nothing."""
+    def send(self, order: Order) -> None:
+        """Send it an order; one that has ended hears nothing."""
         if self._process.stdin and not self._process.stdin.is_closing():
-            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.write(order.to_json().encode() + b"\n")
 
-    async def events(self) -> AsyncIterator[Mapping[str, object]]:
-        """What it tells, until it ends; what makes no sense is passed over, since a guest may have got at it."""
+    async def events(self) -> AsyncIterator[ViewerEvent]:
+        """What it reports, until it ends; what makes no sense is passed over, since a guest may have got at it."""
         stream = self._process.stdout
         assert stream
         while True:
             try:
                 line = await stream.readline()
+                if not line:
+                    return
+                event = parse_event(line)
             except ValueError:
-                continue  # a line beyond the limit
-            if not line:
-                return
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    yield event
+                self._complain(f"a line of more than {MAX_LINE} bytes")
+            except BadMessage as error:
+                self._complain(str(error))
+            else:
+                yield event
+
+    def _complain(self, what: str) -> None:
+        self._complaints += 1
+        if self._complaints <= _MAX_COMPLAINTS:
+            log.warning("the viewer %d said what is not understood: %s", self._process.pid, what)
 
     async def end(self) -> int:
         """End it, kindly at first, and return its exit code."""
@@ -96,7 +107,7 @@ class ViewerProcess:
         assert stream
         handler = _log_handler(self._log)
         try:
-            while data := await stream.read(_LINE):
+            while data := await stream.read(_CHUNK):
                 text = data.decode("utf-8", "replace")
                 handler.emit(logging.makeLogRecord({"msg": text.rstrip("\n")}))
                 lines = [line for line in text.splitlines() if line.strip()]

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-from qubes_manager.backend.guests.consoles import ConsoleKind, open_console
+from qubes_manager.backend.guests.consoles import open_console
 from qubes_manager.backend.viewers.viewer_process import ViewerProcess
 from qubes_manager.core.background import Background
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.errors import QubesManagerError, Refused
+from qubes_manager.core.errors import Refused
+from qubes_manager.core.gui_messages import ConsoleKind
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.hosts.hosts import Hosts
@@ -29,18 +30,29 @@ class Consoles:
         self._logs = logs
         self._complain = complain
         self._showing = Background()
-        self._open: dict[asyncio.Task[None], tuple[DomainKey, ViewerProcess | None]] = {}
-        store.on_batch(self._look)
+        self._open: dict[asyncio.Task[None], tuple[DomainKey, ViewerProcess]] = {}
+        store.on_batch(self._on_batch)
 
     @property
     def is_idle(self) -> bool:
         """Whether no console is open."""
         return not self._open
 
-    def open(self, key: DomainKey, kind: ConsoleKind) -> "asyncio.Task[None]":
-        """Open a console; what goes wrong is complained of."""
-        task = self._showing.spawn(self._show(key, kind))
-        self._open[task] = (key, None)
+    async def open(self, key: DomainKey, kind: ConsoleKind) -> "asyncio.Task[None]":
+        """Open a console; what goes wrong later is complained of. Returns a task that lasts as long as the console.
+
+        Raises NotFound, Refused, HostCallFailed.
+        """
+        domain = self._store.require(key)
+        if domain.is_host or not domain.state.is_active:
+            raise Refused(f"“{domain.name}” is not running: it has no console now")
+        end = await open_console(self._hosts.connection(key.connection), key.uuid, kind)
+        log = self._logs.gui(key.uuid)
+        viewer = await ViewerProcess.start("console", [kind.value, str(end.fileno())], log, [end])
+        # Its label may have changed meanwhile.
+        viewer.send(self._options.rules(self._store.get(key) or domain))
+        task = self._showing.spawn(self._show(domain.name, viewer))
+        self._open[task] = (key, viewer)
         task.add_done_callback(lambda done: self._open.pop(done, None))
         return task
 
@@ -48,38 +60,24 @@ class Consoles:
         """Hold all consoles to other options."""
         self._options = options
         for key, viewer in self._open.values():
-            self._tell_rules(self._store.get(key), viewer)
+            self._send_rules(self._store.get(key), viewer)
 
     async def close(self) -> None:
         """Close all consoles, and wait until they are."""
         await self._showing.close()
 
-    def _look(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         changed = {domain.key: domain for domain in batch.changed}
         for key, viewer in self._open.values():
-            self._tell_rules(changed.get(key), viewer)
+            self._send_rules(changed.get(key), viewer)
 
-    def _tell_rules(self, domain: Domain | None, viewer: ViewerProcess | None) -> None:
-        if domain and viewer:
-            viewer.tell(self._options.rules(domain).to_json())
+    def _send_rules(self, domain: Domain | None, viewer: ViewerProcess) -> None:
+        if domain:
+            viewer.send(self._options.rules(domain))
 
-    async def _show(self, key: DomainKey, kind: ConsoleKind) -> None:
-        try:
-            domain = self._store.require(key)
-            if domain.is_host or not domain.state.is_active:
-                raise Refused(f"“{domain.name}” is not running: it has no console now")
-            end = await open_console(self._hosts.connection(key.connection), key.uuid, kind)
-            log = self._logs.gui(key.uuid)
-            viewer = await ViewerProcess.start("console", [kind.value, str(end.fileno())], log, [end])
-        except QubesManagerError as error:
-            self._complain(str(error))
-            return
-        task = asyncio.current_task()
-        assert task
-        self._open[task] = (key, viewer)
+    async def _show(self, name: str, viewer: ViewerProcess) -> None:
         code = None
         try:
-            viewer.tell(self._options.rules(domain).to_json())
             async for _event in viewer.events():
                 pass
             code = await viewer.end()
@@ -87,4 +85,4 @@ class Consoles:
             if code is None:
                 await asyncio.shield(viewer.end())
         if code:
-            self._complain(f"the console of “{domain.name}” closed: {viewer.last_line} (exit code {code})")
+            self._complain(f"the console of “{name}” closed: {viewer.last_line} (exit code {code})")

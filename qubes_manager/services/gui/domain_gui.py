@@ -1,11 +1,11 @@
 """The windows of one running domain: shows them while it runs, again after a failure, and says how things stand."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.guests.gui_port import GuiPort, connect_gui_port, read_gui_port
@@ -15,16 +15,24 @@ from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event
 from qubes_manager.core.gui_rules import GuiRules
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
-from qubes_manager.core.text import one_line
+from qubes_manager.core.viewer_messages import (
+    Connected,
+    Denied,
+    Go,
+    Launch,
+    Mapped,
+    Unusable,
+    ViewerEvent,
+    Windows,
+)
 
 # Seconds between tries. A viewer that held this long was not the last failure's successor.
 FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
 _HELD = 10.0
-_GO = '{"go": true}'
 
 
 class DomainGui:
-    """Supervises one domain; *tell* gets its status at every change."""
+    """Supervises one domain; *on_status* gets its status at every change."""
 
     def __init__(
         self,
@@ -33,17 +41,17 @@ class DomainGui:
         rules: GuiRules,
         startup_timeout: float,
         log: Path,
-        tell: Callable[[GuiStatus], object],
+        on_status: Callable[[GuiStatus], object],
     ) -> None:
         self.domain = domain
         self._connection = connection
         self._rules = rules
         self._startup_timeout = startup_timeout
         self._log = log
-        self._tell = tell
+        self._on_status = on_status
         self._status = GuiStatus(domain.key.uuid, GuiPhase.WAITING)
         self._viewer: ViewerProcess | None = None
-        self._launching = ""
+        self._launch: Launch | None = None
         self._open, self._over = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
@@ -52,7 +60,7 @@ class DomainGui:
             port = await read_gui_port(self._connection, self.domain.key.uuid)
             if port is None:
                 return
-            self._tell(self._status)
+            self._on_status(self._status)
             if port.is_open:
                 self._open.set()
             async with asyncio.TaskGroup() as beside:
@@ -73,14 +81,14 @@ class DomainGui:
             self._over.set()
         self._rules = rules
         if self._viewer:
-            self._viewer.tell(rules.to_json())
+            self._viewer.send(rules)
 
-    def launching(self, line: str) -> None:
+    def announce_launch(self, launch: Launch) -> None:
         """Tell the viewer that an application is being launched, as soon as there is one."""
         if self._viewer:
-            self._viewer.tell(line)
+            self._viewer.send(launch)
         else:
-            self._launching = line
+            self._launch = launch
 
     async def _follow(self, events: "asyncio.Queue[Event]", port: GuiPort) -> None:
         while True:
@@ -134,7 +142,7 @@ class DomainGui:
     async def _start_viewer(self, port: GuiPort) -> ViewerProcess:
         end = await connect_gui_port(self._connection, self.domain.key.uuid, port)
         viewer = await ViewerProcess.start("gui", [str(end.fileno())], self._log, [end])
-        viewer.tell(self._rules.to_json())
+        viewer.send(self._rules)
         return viewer
 
     async def _run(self, viewer: ViewerProcess) -> str:
@@ -143,9 +151,11 @@ class DomainGui:
         try:
             self._viewer = viewer
             # The rules may have changed while it waited.
-            for line in filter(None, (self._rules.to_json(), _GO, self._launching)):
-                viewer.tell(line)
-            self._launching = ""
+            viewer.send(self._rules)
+            viewer.send(Go())
+            if self._launch:
+                viewer.send(self._launch)
+            self._launch = None
             talk = asyncio.get_running_loop().create_task(self._listen(viewer))
             over = asyncio.get_running_loop().create_task(self._over.wait())
             try:
@@ -162,22 +172,24 @@ class DomainGui:
 
     async def _listen(self, viewer: ViewerProcess) -> None:
         async for event in viewer.events():
-            with contextlib.suppress(KeyError, ValueError):
-                self._take(event)
+            self._on_event(event)
 
-    def _take(self, event: Mapping[str, object]) -> None:
-        """What the viewer tells; a guest may have got at it, so nothing of it is trusted."""
-        match event["event"]:
-            case "connected":
+    def _on_event(self, event: ViewerEvent) -> None:
+        status = self._status
+        match event:
+            case Connected():
                 self._set(GuiPhase.SHOWN)
-            case "windows":
-                self._set(self._status.phase, self._status.message, windows=int(str(event["count"])[:6]))
-            case "mapped" if event.get("managed"):
-                self._set(self._status.phase, self._status.message, mapped=self._status.mapped + 1)
-            case "refused":
-                self._set(self._status.phase, f"refused to “{self.domain.name}”: {one_line(str(event['what']), 80)}")
-            case "unusable":
-                raise NotFound(one_line(str(event["reason"]), 200))
+            case Windows(count):
+                self._set(status.phase, status.message, windows=count)
+            case Mapped(managed):
+                if managed:
+                    self._set(status.phase, status.message, mapped=status.mapped + 1)
+            case Denied(what):
+                self._set(status.phase, f"refused to “{self.domain.name}”: {what}")
+            case Unusable(reason):
+                raise NotFound(reason)
+            case _:
+                assert_never(event)
 
     def _set(
         self, phase: GuiPhase, message: str = "", *, windows: int | None = None, mapped: int | None = None
@@ -189,4 +201,4 @@ class DomainGui:
         status = replace(before, phase=phase, message=message, windows=windows, mapped=mapped)
         if status != self._status:
             self._status = status
-            self._tell(status)
+            self._on_status(status)

@@ -8,6 +8,8 @@ from qubes_manager.backend.guests.guest_agent import GuestAgent
 from qubes_manager.core.applications import check_id
 from qubes_manager.core.domain import Domain, DomainKey, DomainState
 from qubes_manager.core.errors import GuestError, NotFound, Refused
+from qubes_manager.core.gui_messages import AnnounceLaunch
+from qubes_manager.core.json_lines import MAX_STARTUP_ID
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.lifecycle import Lifecycle
@@ -53,7 +55,7 @@ class Launching:
         progress.step(f"waiting for “{domain.name}”")
         agent = await self._both_sides(key)
         if startup_id:
-            await link.ask({"do": "launching", "uuid": key.uuid, "startup_id": startup_id})
+            await link.ask(AnnounceLaunch(key.uuid, startup_id[:MAX_STARTUP_ID]))
         progress.step(f"starting {app_id} in “{domain.name}”")
         await _order(domain, agent, app_id)
 

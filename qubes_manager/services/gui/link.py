@@ -1,23 +1,35 @@
 """Talking to the program that shows a connection's windows; starts it where there is none."""
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import assert_never
 
 from qubes_manager.core.errors import QubesManagerError, Refused
+from qubes_manager.core.gui_messages import (
+    Answer,
+    ApplicationsRead,
+    Done,
+    Failed,
+    Follow,
+    News,
+    Notice,
+    Request,
+    StatusGone,
+    parse_reply,
+)
 from qubes_manager.core.gui_status import GuiStatus
+from qubes_manager.core.json_lines import MAX_LINE, BadMessage
 from qubes_manager.core.signal import Signal
-from qubes_manager.services.gui.service import socket_path
+from qubes_manager.services.gui.address import socket_path
 
 log = logging.getLogger(__name__)
 _START_PATIENCE = 15.0
 _PAUSE = 0.1
-_ANSWER_PATIENCE = 30.0
+_ANSWER_PATIENCE = 60.0
 # Seconds before a service that ended is looked for again.
 _RETRY = 2.0
 
@@ -49,8 +61,8 @@ class GuiLink:
         while True:
             try:
                 await self.ensure()
-                await self._hear()
-            except (OSError, ValueError, KeyError, QubesManagerError) as error:
+                await self._read_news()
+            except (OSError, QubesManagerError) as error:
                 log.warning("windows of %s: %s", self.uri, error)
             self._forget_all()
             await asyncio.sleep(_RETRY)
@@ -70,22 +82,28 @@ class GuiLink:
         except TimeoutError:
             raise QubesManagerError("the program that shows windows does not start; its log has more") from None
 
-    async def ask(self, request: dict[str, str]) -> None:
-        """Send a request to the service, if it runs: what to do, and on what (see ``GuiService``)."""
+    async def ask(self, request: Request) -> None:
+        """Send a request to the service, if it runs; raises QubesManagerError with the reason why it is not done."""
         path = await asyncio.to_thread(socket_path, self.uri)
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_unix_connection(path)
-            try:
-                writer.write(json.dumps(request).encode() + b"\n")
-                async with asyncio.timeout(_ANSWER_PATIENCE):
-                    answer = await reader.readline()
-            except TimeoutError:
-                raise QubesManagerError("the program that shows windows does not answer") from None
-            else:
-                if not answer:
-                    raise QubesManagerError("the program that shows windows could not do that; its log has more")
-            finally:
-                writer.close()
+        try:
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+        except OSError:
+            return
+        try:
+            writer.write(request.to_json().encode() + b"\n")
+            async with asyncio.timeout(_ANSWER_PATIENCE):
+                answer = await _read_answer(reader)
+        except TimeoutError:
+            raise QubesManagerError("the program that shows windows does not answer") from None
+        except OSError:
+            answer = None
+        finally:
+            writer.close()
+        match answer:
+            case Failed(reason):
+                raise QubesManagerError(reason)
+            case None:
+                raise QubesManagerError("the program that shows windows ended before it answered; its log has more")
 
     async def wait(self, uuid: str, check: Callable[[GuiStatus], bool], timeout: float) -> GuiStatus:
         """Wait until *check* holds for a domain's windows; needs ``follow``. Raises TimeoutError."""
@@ -108,23 +126,37 @@ class GuiLink:
             cwd="/",
         )
 
-    async def _hear(self) -> None:
+    async def _read_news(self) -> None:
         path = await asyncio.to_thread(socket_path, self.uri)
-        reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(b'{"do": "follow"}\n')
+        reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
         try:
-            while line := await reader.readline():
-                data = json.loads(line)
-                if "applications" in data:
-                    self.list_read.emit()
-                elif "notice" in data:
-                    self.noticed.emit(str(data["notice"]))
-                else:
-                    self._take(str(data["uuid"]), None if data.get("gone") else GuiStatus.of(data))
+            writer.write(Follow().to_json().encode() + b"\n")
+            while line := await _read_line(reader):
+                try:
+                    self._on_message(parse_reply(line))
+                except BadMessage as error:
+                    log.warning("news of %s are not understood: %s", self.uri, error)
         finally:
             writer.close()
 
-    def _take(self, uuid: str, status: GuiStatus | None) -> None:
+    def _on_message(self, message: Answer | News) -> None:
+        match message:
+            case GuiStatus():
+                self._apply_status(message.uuid, message)
+            case StatusGone(uuid):
+                self._apply_status(uuid, None)
+            case Notice(text):
+                self.noticed.emit(text)
+            case ApplicationsRead():
+                self.list_read.emit()
+            case Failed(reason):
+                log.warning("windows of %s cannot be followed: %s", self.uri, reason)
+            case Done():
+                pass
+            case _:
+                assert_never(message)
+
+    def _apply_status(self, uuid: str, status: GuiStatus | None) -> None:
         if status is None:
             self._statuses.pop(uuid, None)
         else:
@@ -134,7 +166,7 @@ class GuiLink:
 
     def _forget_all(self) -> None:
         for uuid in list(self._statuses):
-            self._take(uuid, None)
+            self._apply_status(uuid, None)
 
 
 async def _answers(path: str) -> bool:
@@ -144,3 +176,23 @@ async def _answers(path: str) -> bool:
         return False
     writer.close()
     return True
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> Answer | None:
+    """The answer to a request; None when the service hung up. Raises BadMessage."""
+    while line := await _read_line(reader):
+        try:
+            message = parse_reply(line)
+        except BadMessage as error:
+            raise BadMessage(f"what the program that shows windows answers is not understood: {error}") from None
+        if isinstance(message, Done | Failed):
+            return message
+    return None
+
+
+async def _read_line(reader: asyncio.StreamReader) -> bytes:
+    """The next line, empty at the end; raises BadMessage when it is too long."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        raise BadMessage(f"the program that shows windows sent more than {MAX_LINE} bytes in a line") from None

@@ -3,9 +3,9 @@
 import asyncio
 
 from qubes_manager.core.background import Background
+from qubes_manager.core.gui_messages import Reload
 from qubes_manager.core.signal import Signal
 from qubes_manager.services.gui.link import GuiLink, has_screen
-from qubes_manager.services.gui.supervisor import has_gui
 from qubes_manager.services.hosts.store import Batch, DomainStore
 
 
@@ -28,11 +28,11 @@ class GuiLinks:
 
     async def reload_options(self) -> None:
         """Let all services that run read the options anew."""
-        await asyncio.gather(*(link.ask({"do": "reload"}) for link in self._links.values()))
+        await asyncio.gather(*(link.ask(Reload()) for link in self._links.values()))
 
     async def run(self) -> None:
         """See that the windows of running domains are shown, and follow how they stand, until cancelled."""
-        disconnect = self._store.on_batch(self._look)
+        disconnect = self._store.on_batch(self._on_batch)
         followed: set[str] = set()
         following = Background()
         try:
@@ -49,7 +49,7 @@ class GuiLinks:
         """Follow a connection's service from now on."""
         self._wanted.put_nowait(uri)
 
-    def _look(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         if has_screen():
-            for uri in {d.key.connection for d in (*batch.added, *batch.changed) if has_gui(d)}:
+            for uri in {d.key.connection for d in (*batch.added, *batch.changed) if d.has_gui}:
                 self.want(uri)

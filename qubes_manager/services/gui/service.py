@@ -1,29 +1,43 @@
 """The program that shows domains' windows, one for each connection and screen; it outlives the manager.
 
-Others talk to it through a socket of the user's, a line of JSON each way: see ``window_link``.
+Its clients talk to it through a socket of the user's, a line of JSON each way: see ``link`` and ``gui_messages``.
 """
 
 import asyncio
-import contextlib
 import fcntl
-import hashlib
-import json
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
+from typing import assert_never
 
-from qubes_manager.backend.guests.consoles import ConsoleKind
-from qubes_manager.backend.user.user_folder import user_folder
 from qubes_manager.core.background import Background
 from qubes_manager.core.domain import DomainKey
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.errors import QubesManagerError, TimedOut
+from qubes_manager.core.gui_messages import (
+    MAX_SENTENCE,
+    AnnounceLaunch,
+    Answer,
+    ApplicationsRead,
+    Done,
+    Failed,
+    Follow,
+    News,
+    Notice,
+    OpenConsole,
+    Reload,
+    Request,
+    parse_request,
+)
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
+from qubes_manager.core.json_lines import MAX_LINE
+from qubes_manager.core.text import one_line
+from qubes_manager.core.viewer_messages import Launch
 from qubes_manager.services.applications.app_lists import AppLists
 from qubes_manager.services.applications.menu_keeper import MenuKeeper
 from qubes_manager.services.files.gui_options_file import GuiOptionsFile
 from qubes_manager.services.files.log_paths import LogPaths
+from qubes_manager.services.gui.address import socket_path
+from qubes_manager.services.gui.client import Client
 from qubes_manager.services.gui.consoles import Consoles
 from qubes_manager.services.gui.supervisor import GuiSupervisor
 from qubes_manager.services.hosts.hosts import Hosts
@@ -33,14 +47,7 @@ log = logging.getLogger(__name__)
 
 # Seconds for which it stays when nobody talks to it and no domain has windows.
 GRACE = 20.0
-_LINE = 16 << 10
 _READ_PATIENCE = 20.0
-
-
-def socket_path(uri: str) -> Path:
-    """Where the service of a connection and of this screen listens."""
-    name = hashlib.sha256(f"{uri} {os.environ.get('DISPLAY', '')}".encode()).hexdigest()[:16]
-    return user_folder() / f"gui-{name}.sock"
 
 
 class GuiService:
@@ -67,7 +74,8 @@ class GuiService:
         self._grace = grace
         self._asked: set[str] = set()
         self._background = Background()
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: set[Client] = set()
+        self._followers: dict[Client, Callable[[], None]] = {}
         self._connected, self._ended = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> bool:
@@ -80,11 +88,9 @@ class GuiService:
                 return False
             self._options = await asyncio.to_thread(self._load_options)
             self._supervisor = GuiSupervisor(self._hosts, self._store, self._options, self._logs)
-            self._consoles = Consoles(
-                self._hosts, self._store, self._options, self._logs, lambda text: self._say(notice=text)
-            )
+            self._consoles = Consoles(self._hosts, self._store, self._options, self._logs, self._on_complaint)
             path.unlink(missing_ok=True)
-            server = await asyncio.start_unix_server(self._serve, path, limit=_LINE)
+            server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE)
             self._store.on_host(self._on_host)
             self._hosts.follow(self._uri)
             self._supervisor.on_change(self._on_windows)
@@ -133,11 +139,14 @@ class GuiService:
             await self._lists.refresh(key)
         except QubesManagerError as error:
             log.warning("%s", error)
-        self._say(applications=key.uuid)
+        self._broadcast(ApplicationsRead(key.uuid))
 
-    def _say(self, **values: str) -> None:
-        for writer in self._clients:
-            writer.write(json.dumps(values).encode() + b"\n")
+    def _on_complaint(self, text: str) -> None:
+        self._broadcast(Notice(one_line(text, MAX_SENTENCE)))
+
+    def _broadcast(self, news: News) -> None:
+        for client in self._followers:
+            client.send(news)
 
     def _end_when_idle(self) -> None:
         if not self._is_idle():
@@ -148,46 +157,55 @@ class GuiService:
         return not self._clients and self._supervisor.is_idle and self._consoles.is_idle
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        forget: Callable[[], None] | None = None
-
-        def tell(uuid: str, status: GuiStatus | None) -> None:
-            data = status.to_data() if status else {"uuid": uuid, "gone": True}
-            writer.write(json.dumps(data).encode() + b"\n")
-
+        client = Client(reader, writer)
+        self._clients.add(client)
         try:
-            while line := await reader.readline():
-                request = json.loads(line)
-                if request["do"] == "follow":
-                    self._clients.add(writer)
-                    forget = forget or self._supervisor.on_change(tell)
-                else:
-                    await self._obey(request)
-                    writer.write(b'{"done": true}\n')
-        except ConnectionError:
-            pass
-        except (ValueError, KeyError, TimeoutError, OSError) as error:
-            log.warning("a request to the window service failed: %r", error)
+            async for line in client.lines():
+                client.send(await self._answer(client, line))
         finally:
-            if forget:
-                forget()
-            self._clients.discard(writer)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            self._clients.discard(client)
+            if disconnect := self._followers.pop(client, None):
+                disconnect()
+            await client.close()
             self._end_when_idle()
 
-    async def _obey(self, request: dict[str, str]) -> None:
-        match request["do"]:
-            case "reload":
-                options = await asyncio.to_thread(self._load_options)
-                self._supervisor.set_options(options)
-                self._consoles.set_options(options)
-            case "console":
-                # A service that was only just started has not read its domains yet.
-                async with asyncio.timeout(_READ_PATIENCE):
-                    await self._connected.wait()
-                console = self._consoles.open(DomainKey(self._uri, request["uuid"]), ConsoleKind(request["kind"]))
-                console.add_done_callback(lambda _task: self._end_when_idle())
-            case "launching":
-                line = json.dumps({"startup_id": request["startup_id"][:200]})
-                self._supervisor.launching(request["uuid"], line)
+    async def _answer(self, client: Client, line: bytes) -> Answer:
+        try:
+            await self._obey(client, parse_request(line))
+        except (QubesManagerError, OSError) as error:
+            log.warning("a request to the gui service failed: %s", error)
+            return Failed(one_line(str(error), MAX_SENTENCE))
+        return Done()
+
+    async def _obey(self, client: Client, request: Request) -> None:
+        """Do what a client asks for; raises QubesManagerError, OSError."""
+        match request:
+            case Follow():
+                self._follow(client)
+            case Reload():
+                await self._reload()
+            case OpenConsole():
+                await self._open_console(request)
+            case AnnounceLaunch(uuid, startup_id):
+                self._supervisor.announce_launch(uuid, Launch(startup_id))
+            case _:
+                assert_never(request)
+
+    def _follow(self, client: Client) -> None:
+        if client not in self._followers:
+            self._followers[client] = self._supervisor.on_change(client.on_status)
+
+    async def _reload(self) -> None:
+        options = await asyncio.to_thread(self._load_options)
+        self._supervisor.set_options(options)
+        self._consoles.set_options(options)
+
+    async def _open_console(self, request: OpenConsole) -> None:
+        # A service that was only just started has not read its domains yet.
+        try:
+            async with asyncio.timeout(_READ_PATIENCE):
+                await self._connected.wait()
+        except TimeoutError:
+            raise TimedOut(f"the domains of {self._uri} could not be read within {_READ_PATIENCE:.0f} s") from None
+        console = await self._consoles.open(DomainKey(self._uri, request.uuid), request.kind)
+        console.add_done_callback(lambda _task: self._end_when_idle())

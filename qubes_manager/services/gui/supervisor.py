@@ -8,17 +8,11 @@ from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiStatus
 from qubes_manager.core.signal import Signal
+from qubes_manager.core.viewer_messages import Launch
 from qubes_manager.services.files.log_paths import LogPaths
 from qubes_manager.services.gui.domain_gui import DomainGui
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import Batch, DomainStore
-
-
-def has_gui(domain: Domain) -> bool:
-    """Whether a domain runs and has the port that windows come through."""
-    # Before libvirt has told its number, a start is not over.
-    runs = domain.state.is_active and domain.id >= 0
-    return not domain.is_host and not domain.stale and runs and domain.config.gui_port
 
 
 class GuiSupervisor:
@@ -33,7 +27,7 @@ class GuiSupervisor:
         self._showing = Background()
         self._statuses: dict[str, GuiStatus] = {}
         self._changed = Signal[str, GuiStatus | None]()
-        store.on_batch(self._look)
+        store.on_batch(self._on_batch)
 
     @property
     def is_idle(self) -> bool:
@@ -56,11 +50,11 @@ class GuiSupervisor:
         for windows, _task in self._running.values():
             windows.change_rules(options.rules(windows.domain))
 
-    def launching(self, uuid: str, line: str) -> None:
+    def announce_launch(self, uuid: str, launch: Launch) -> None:
         """Tell a domain's viewer that an application is being launched."""
         for key, (windows, _task) in self._running.items():
             if key.uuid == uuid:
-                windows.launching(line)
+                windows.announce_launch(launch)
 
     async def close(self) -> None:
         """Close all windows, and wait until they are; the applications go on in their domains."""
@@ -68,16 +62,16 @@ class GuiSupervisor:
             self._stop(key)
         await self._showing.close()
 
-    def _look(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         for domain in (*batch.added, *batch.changed):
             found = self._running.get(domain.key)
-            if found and (not has_gui(domain) or found[0].domain.id != domain.id):
+            if found and (not domain.has_gui or found[0].domain.id != domain.id):
                 self._stop(domain.key)
                 found = None
             if found:
                 found[0].domain = domain
                 found[0].change_rules(self._options.rules(domain))
-            elif has_gui(domain):
+            elif domain.has_gui:
                 self._start(domain)
         for key in batch.removed:
             self._stop(key)
@@ -89,7 +83,7 @@ class GuiSupervisor:
             self._options.rules(domain),
             float(self._options.value("startup_timeout", domain.name)),
             self._logs.gui(domain.key.uuid),
-            self._tell,
+            self._on_status,
         )
         self._running[domain.key] = (windows, self._showing.spawn(windows.run()))
 
@@ -99,6 +93,6 @@ class GuiSupervisor:
             self._statuses.pop(key.uuid, None)
             self._changed.emit(key.uuid, None)
 
-    def _tell(self, status: GuiStatus) -> None:
+    def _on_status(self, status: GuiStatus) -> None:
         self._statuses[status.uuid] = status
         self._changed.emit(status.uuid, status)

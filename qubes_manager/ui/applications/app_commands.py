@@ -6,13 +6,14 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.gui_messages import ConsoleKind, OpenConsole
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.models.applications_model import Entry
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.gui.link import GuiLink
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
 from qubes_manager.ui.feedback.confirm import finished
-from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.feedback.message_bar import Button, Level, MessageBar
 from qubes_manager.ui.feedback.progress import LoopProgress
 from qubes_manager.ui.feedback.tasks import Tasks
 
@@ -43,13 +44,13 @@ class AppCommands:
         """Put an application among the favourites, or take it out."""
         self._tasks.spawn(self._toggle_favourite(entry))
 
-    async def show_console(self, domain: Domain, kind: str) -> None:
+    async def show_console(self, domain: Domain, kind: ConsoleKind) -> None:
         """Open a domain's screen or its serial console."""
         uri = domain.key.connection
         link = self._services.links.link(uri)
         self._services.links.want(uri)
         await link.ensure()
-        await link.ask({"do": "console", "uuid": domain.key.uuid, "kind": kind})
+        await link.ask(OpenConsole(domain.key.uuid, kind))
 
     async def show_shortcuts(self, domain: Domain) -> None:
         """Let the user choose which applications a domain's menu has."""
@@ -86,11 +87,8 @@ class AppCommands:
             await services.launching.application(key, app.id, progress=progress)
             progress.step("waiting for its window")
             if not await services.launching.window(key, before):
-                self._messages.show_message(
-                    Level.WARNING,
-                    f"{title} was started, but no window of it has come.",
-                    buttons=[("Open console", lambda: self._tasks.spawn(self.show_console(domain, "screen")))],
-                )
+                text = f"{title} was started, but no window of it has come."
+                self._messages.show_message(Level.WARNING, text, buttons=[self._console_button(domain)])
         finally:
             shown.close()
 
@@ -103,6 +101,9 @@ class AppCommands:
         others = [app for app in config.favourites if app != app_id]
         favourites = others if app_id in config.favourites else [*others, app_id]
         await self._services.properties.set_menu(entry.domain.key, config.menu, favourites)
+
+    def _console_button(self, domain: Domain) -> Button:
+        return "Open console", lambda: self._tasks.spawn(self.show_console(domain, ConsoleKind.SCREEN))
 
     def _watch(self, link: GuiLink) -> None:
         link.changed.connect(lambda uuid, status: self._windows_changed(link.uri, uuid, status))
@@ -118,7 +119,6 @@ class AppCommands:
             return
         text = status.message[:1].upper() + status.message[1:]
         if status.phase in (GuiPhase.SILENT, GuiPhase.FAILED):
-            console = ("Open console", lambda: self._tasks.spawn(self.show_console(domain, "screen")))
-            self._messages.show_message(Level.WARNING, f"{text}.", buttons=[console], key=key)
+            self._messages.show_message(Level.WARNING, f"{text}.", buttons=[self._console_button(domain)], key=key)
         elif text:
             self._messages.show_message(Level.WARNING, f"{text}.", key=key)

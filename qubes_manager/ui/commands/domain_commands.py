@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.gui_messages import ConsoleKind
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded, ShutdownTimedOut
@@ -64,8 +65,8 @@ class DomainCommands:
             "logs": lambda domains: self._show_logs(domains[0]),
             "devices": lambda domains: self._show_devices(domains[0]),
             "run": self._show_run,
-            "console": lambda domains: self.apps.show_console(domains[0], "screen"),
-            "serial": lambda domains: self.apps.show_console(domains[0], "serial"),
+            "console": lambda domains: self.apps.show_console(domains[0], ConsoleKind.SCREEN),
+            "serial": lambda domains: self.apps.show_console(domains[0], ConsoleKind.SERIAL),
             "shortcuts": lambda domains: self.apps.show_shortcuts(domains[0]),
             "refresh-apps": self.apps.refresh,
             "settings": lambda domains: self._show_settings(domains[0]),

@@ -6,9 +6,11 @@ import os
 import pytest
 
 from qubes_manager.services.assembly import Services
-from qubes_manager.services.gui.service import GuiService, socket_path
+from qubes_manager.services.gui.address import socket_path
+from qubes_manager.services.gui.service import GuiService
 
 URI = "test:///default"
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -17,11 +19,11 @@ def own_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", f":{os.getpid()}")
 
 
-def service(grace: float) -> GuiService:
-    return Services.connecting(watch=True).gui_service(URI, grace)
+def service(grace: float, uri: str = URI) -> GuiService:
+    return Services.connecting(watch=True).gui_service(uri, grace)
 
 
-async def until_it_listens() -> None:
-    async with asyncio.timeout(10):
-        while not socket_path(URI).exists():
+async def until_it_listens(uri: str = URI) -> None:
+    async with asyncio.timeout(20):
+        while not socket_path(uri).exists():
             await asyncio.sleep(0.02)
