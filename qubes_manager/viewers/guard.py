@@ -56,6 +56,18 @@ class Guard:
         self._screen = screen
         self._on_refused = on_refused
         self._windows: dict[int, _Window] = {}
+        self._judges: dict[str, Callable[[Packet], Iterable[Packet]]] = {
+            "new-window": self._new_window,
+            "new-override-redirect": self._new_override_redirect,
+            "window-metadata": self._window_metadata,
+            "window-move-resize": self._window_move_resize,
+            "window-resized": self._window_resized,
+            "configure-override-redirect": self._configure_override_redirect,
+            "window-icon": self._window_icon,
+            "initiate-moveresize": self._initiate_moveresize,
+            "cursor": self._cursor,
+            "draw": self._draw,
+        }
 
     def change_rules(self, rules: GuiRules) -> list[Packet]:
         """Take new rules; returns packets that bring windows in line with them. The border's width stays."""
@@ -77,8 +89,8 @@ class Guard:
                 if kind == "lost-window":
                     self._windows.pop(_number(packet[1]), None)
                 return [[kind, *packet[1:]]]
-            handler = getattr(self, f"_{kind.replace('-', '_')}", None) if kind in _JUDGED else None
-            return list(handler(list(packet))) if handler else []
+            judge = self._judges.get(kind)
+            return list(judge(list(packet))) if judge else []
         except (IndexError, KeyError, TypeError, ValueError, AttributeError):
             # Whatever a malformed packet breaks on, it is not worth more than that.
             self._on_refused("a malformed packet")
@@ -281,22 +293,6 @@ class Guard:
                 width, height = min(width, most[0]), min(height, most[1])
             result[name.encode()] = (width, height)
         return result
-
-
-_JUDGED = frozenset(
-    {
-        "new-window",
-        "new-override-redirect",
-        "window-metadata",
-        "window-move-resize",
-        "window-resized",
-        "configure-override-redirect",
-        "window-icon",
-        "initiate-moveresize",
-        "cursor",
-        "draw",
-    }
-)
 
 
 def _text(value: object) -> str:
