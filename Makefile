@@ -3,6 +3,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
+# One worker for each core, each with a libvirtd of its own; more than four would only wait for the longest group.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help run test test-fast lint format bench screenshots clean
 
@@ -13,10 +15,10 @@ run: $(VENV)/run.stamp ## set everything up and open the manager
 	@scripts/run
 
 test: $(VENV)/test.stamp ## all tests, with real guests and a real window on a virtual screen
-	$(PYTEST)
+	$(PYTEST) $(SIDE_BY_SIDE)
 
 test-fast: $(VENV)/test.stamp ## tests without the full Debian guest
-	$(PYTEST) -m "not debian"
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not debian"
 
 lint: $(VENV)/test.stamp ## ruff, mypy, import contracts
 	$(VENV)/bin/ruff check .

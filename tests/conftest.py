@@ -6,11 +6,14 @@ import os
 os.environ["QT_NO_GLIB"] = "1"
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import contextlib
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
@@ -18,6 +21,31 @@ from qubes_manager.backend.guests.tiny_guest import TinyGuest, build_tiny_guest
 
 # Guests are built once and kept outside of the tree.
 CACHE = Path(os.environ.get("QUBES_MANAGER_TEST_CACHE") or Path.home() / ".cache/qubes-manager")
+
+# How long an example takes says nothing of our code where several workers and their guests share the cores.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, those that may take longest, as their time-outs say, begin."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark else 0
+
+
+@contextlib.contextmanager
+def first_builds(name: str) -> Iterator[None]:
+    """Let one process at a time build what is to be in the cache; the others wait, and find it there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +60,8 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_guest() -> TinyGuest:
     """The tiny guest's kernel and initramfs."""
-    return build_tiny_guest(CACHE)
+    with first_builds("tiny-guest"):
+        return build_tiny_guest(CACHE)
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.screen import Screen
+from tests.screen import FAILED, PICTURES, Screen
 
 COMMANDS = Path(sys.executable).parent
-PICTURES = Path(__file__).parents[1] / "build/pictures"
 Colour = tuple[int, int, int]
 
 
@@ -105,7 +104,7 @@ class Desk:
         end = time.monotonic() + timeout
         while not check():
             if time.monotonic() > end:
-                self.picture("failed")
+                self.picture(FAILED)
                 pytest.fail(f"not within {timeout} s: {what}\n{self.titles()}\n{self.logs()}")
             time.sleep(0.2)
 

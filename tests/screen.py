@@ -5,7 +5,12 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+PICTURES = Path(__file__).parents[1] / "build/pictures"
+# Workers that run tests side by side keep out of each other's way.
+FAILED = "-".join(filter(None, ("failed", os.environ.get("PYTEST_XDIST_WORKER"))))
 
 
 class Screen:
@@ -40,19 +45,24 @@ class Screen:
             ),
             None,
         )
+        self._until(lambda: "window id" in self.run("xprop", "-root", "_NET_SUPPORTING_WM_CHECK"), "window manager")
         if launcher:
             self._start([launcher, "--launch-immediately"], self.environment)
-        time.sleep(0.5)
+            self._until(lambda: "unix:" in self.run("xprop", "-root", "AT_SPI_BUS"), "accessibility bus")
 
     def _start_bus(self, runtime: Path) -> None:
         address = f"unix:path={runtime}/bus"
         self._start(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={address}"], self.environment)
         self.environment["DBUS_SESSION_BUS_ADDRESS"] = address
-        for _ in range(100):
-            if (runtime / "bus").exists():
-                return
+        self._until(lambda: (runtime / "bus").exists(), "session bus")
+
+    def _until(self, check: Callable[[], bool], what: str) -> None:
+        """Wait until *check* holds; raises RuntimeError when *what* does not start within ten seconds."""
+        end = time.monotonic() + 10
+        while not check():
+            if time.monotonic() > end:
+                raise RuntimeError(f"the {what} did not start")
             time.sleep(0.05)
-        raise RuntimeError("the session bus did not start")
 
     def _start(self, argv: list[str], environment: dict[str, str], **options: object) -> None:
         log = (self._folder / "screen.log").open("ab")

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.screen import Screen
+from tests.screen import FAILED, PICTURES, Screen
 
 COMMANDS = Path(sys.executable).parent
 # The set-up assistant opens by itself only the first time; most tests are about later times.
 NO_OFFER = "setup_offered: true\n"
-PICTURES = Path(__file__).parents[2] / "build/pictures"
 # pyatspi comes as a Debian package, for the system's own Python only.
 SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -116,7 +115,7 @@ class Program:
         while not check():
             assert self.process.poll() is None, self.log.read_text()
             if time.monotonic() > end:
-                self.picture("failed")
+                self.picture(FAILED)
                 pytest.fail(f"not within {timeout} s: {what}\n{self.log.read_text()[-2000:]}\n{self.texts()}")
             time.sleep(0.15)
 

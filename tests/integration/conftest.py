@@ -18,7 +18,7 @@ from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.removal import in_removal_order
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from tests.conftest import CACHE
+from tests.conftest import CACHE, first_builds
 
 COMMANDS = Path(sys.executable).parent
 # What the tests' Debian guest is made of: as little as serves, since it is built where they run.
@@ -112,7 +112,9 @@ def debian(daemon: PrivateDaemon) -> Iterator[DomainKey]:
         await remove_all(world)
         await world.hosts.close()
 
-    yield asyncio.run(make())
+    with first_builds("debian"):
+        key = asyncio.run(make())
+    yield key
     asyncio.run(take_away())
 
 

@@ -1,6 +1,5 @@
 """Disks that come and go on real guests."""
 
-import asyncio
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound, Refused, TimedOut
 from tests.integration.conftest import Guest, World
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.xdist_group("guest")]
 
 
 def make_image(folder: Path, name: str = "stick.img") -> Path:
@@ -127,7 +126,6 @@ async def test_a_disc_goes_in_and_out(world: World, shared_folder: Path) -> None
         assert next(d.source for d in world.store.domains[key].config.disks if d.target == drive) == str(disc)
         await world.devices.eject(key, drive)
         assert next(d.source for d in world.store.domains[key].config.disks if d.target == drive) == ""
-        await asyncio.sleep(0.1)
         await world.lifecycle.kill(key)
     finally:
         await world.removal.remove(key)

@@ -1,5 +1,6 @@
 """The sandbox around what shows guests' windows."""
 
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -28,9 +29,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     listener = socket.socket(socket.AF_UNIX)
     place = Path("/tmp/.X11-unix")
     place.mkdir(exist_ok=True)
-    path = place / "X9876"
+    # No X server goes so high, and no other test run has this process's number.
+    number = 10_000 + os.getpid()
+    path = place / f"X{number}"
     listener.bind(str(path))
-    yield {"HOME": str(home), "DISPLAY": ":9876.0", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/bus"}
+    yield {"HOME": str(home), "DISPLAY": f":{number}.0", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/bus"}
     listener.close()
     path.unlink()
 
@@ -60,8 +63,10 @@ def test_a_viewer_has_no_network_and_sees_no_other_process(environment: dict[str
 
 
 def test_a_viewer_has_the_screen_and_its_key(environment: dict[str, str]) -> None:
-    said = inside('test -S /tmp/.X11-unix/X9876 && echo screen; cat "$XAUTHORITY"; echo $DISPLAY', environment)
-    assert said.splitlines() == ["screen", "cookie:9876.0"]
+    display = environment["DISPLAY"]
+    socket_path = f"/tmp/.X11-unix/X{display[1:-2]}"
+    said = inside(f'test -S {socket_path} && echo screen; cat "$XAUTHORITY"; echo $DISPLAY', environment)
+    assert said.splitlines() == ["screen", f"cookie{display}"]
 
 
 def test_without_a_screen_of_this_machine_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
