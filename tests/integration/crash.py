@@ -1,13 +1,11 @@
-"""Does one operation on a private libvirtd and ends a process with SIGKILL before the N-th call to libvirt.
-
-crash.py URI VICTIM N OPERATION [ARGUMENT …], where VICTIM is 0 for this process or the process id of libvirtd.
-Prints the number of calls when it gets through.
-"""
+"""Does one operation on a private libvirtd and ends a process with SIGKILL before the N-th call to libvirt."""
 
 import asyncio
 import os
 import signal
-import sys
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from qubes_manager.backend.connection.call_threads import CallThreads
@@ -61,7 +59,21 @@ def find(world: World, name: str) -> DomainKey:
     return next(d.key for d in world.store.domains.values() if d.name == name)
 
 
-async def main(uri: str, victim: int, number: int, operation: str, *arguments: str) -> None:
+def do(
+    answer: Connection, environment: Mapping[str, str], uri: str, victim: int, number: int, *operation: object
+) -> None:
+    """Do the operation; *victim* is the process id of libvirtd, or 0 for this process.
+
+    Answers with the number of calls when it gets through, or with what went wrong.
+    """
+    os.environ.update(environment)
+    try:
+        answer.send(asyncio.run(_count_calls(uri, victim, number, *map(str, operation))))
+    except Exception:
+        answer.send(traceback.format_exc())
+
+
+async def _count_calls(uri: str, victim: int, number: int, operation: str, *arguments: str) -> int:
     world = World(uri, watch=False)
     await world.hosts.load(uri)
     count = 0
@@ -77,12 +89,7 @@ async def main(uri: str, victim: int, number: int, operation: str, *arguments: s
     CallThreads.run = run  # type: ignore[method-assign]
     try:
         await globals()[operation](world, *arguments)
-    except QubesManagerError as error:
+    except QubesManagerError:
         if not victim:
             raise
-        print(error, file=sys.stderr)
-    print(count)
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))
+    return count

@@ -12,6 +12,7 @@ from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.labels import LABELS
 from qubes_manager.services.assembly import Services
+from tests.waiting import until
 
 # A halted one; the domains below run and have windows.
 WORK = Domain(
@@ -52,9 +53,11 @@ def domain(name: str, **config: object) -> Domain:
 
 
 async def shown_box() -> QMessageBox:
-    while not (boxes := [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox) and w.isVisible()]):
-        await asyncio.sleep(0.01)
-    return boxes[0]
+    def boxes() -> list[QMessageBox]:
+        return [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox) and w.isVisible()]
+
+    await until(boxes)
+    return boxes()[0]
 
 
 def press(box: QMessageBox, text: str) -> None:

@@ -8,6 +8,7 @@ from qubes_manager.core.domain import DomainClass, DomainKey
 from qubes_manager.services.applications.menu_keeper import update_menu
 from qubes_manager.services.assembly import Services
 from tests.services.applications.conftest import TEMPLATE, UUID, domain, keep
+from tests.waiting import until
 
 
 async def test_the_menu_follows_the_store(data: Path) -> None:
@@ -19,17 +20,13 @@ async def test_the_menu_follows_the_store(data: Path) -> None:
     store.put([domain(), template])
     await lists.load()
     entry = data / f"applications/qubes-manager-{UUID}-shared.desktop"
-    async with asyncio.timeout(10):
-        while not entry.exists():
-            await asyncio.sleep(0.05)
-        store.put([domain("renamed")])
-        while "renamed" not in entry.read_text():
-            await asyncio.sleep(0.05)
-        # One that somebody else removes goes from the menu too.
-        assert len(list((data / "applications").iterdir())) == 1
-        store.remove([domain().key])
-        while entry.exists():
-            await asyncio.sleep(0.05)
+    await until(entry.exists)
+    store.put([domain("renamed")])
+    await until(lambda: "renamed" in entry.read_text())
+    # One that somebody else removes goes from the menu too.
+    assert len(list((data / "applications").iterdir())) == 1
+    store.remove([domain().key])
+    await until(lambda: not entry.exists())
     keeper.cancel()
     # Templates are not for work: they come to the menu only when someone says so.
     assert list((data / "applications").iterdir()) == []

@@ -1,6 +1,5 @@
 """The program that shows windows, on the test driver, where no domain has any."""
 
-import asyncio
 import os
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.gui.address import socket_path
 from qubes_manager.services.gui.service import GuiService
+from tests.waiting import until
 
 URI = "test:///default"
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -24,6 +24,4 @@ def service(grace: float, uri: str = URI) -> GuiService:
 
 
 async def until_it_listens(uri: str = URI) -> None:
-    async with asyncio.timeout(20):
-        while not socket_path(uri).exists():
-            await asyncio.sleep(0.02)
+    await until(lambda: socket_path(uri).exists())

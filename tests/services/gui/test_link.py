@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -23,6 +23,7 @@ from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.json_lines import MAX_LINE
 from qubes_manager.services.gui.address import socket_path
 from qubes_manager.services.gui.link import GuiLink
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("own_screen")
 URI = "test:///link"
@@ -51,12 +52,6 @@ async def service_that_says(*lines: str | Answer | News) -> AsyncIterator[list[b
     finally:
         server.close()
         path.unlink(missing_ok=True)
-
-
-async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not check():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_request_is_done_when_the_service_says_so_whatever_it_says_before() -> None:

@@ -1,6 +1,5 @@
 """Hosts on libvirt’s own test driver."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from bench.domains import write_domains
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -20,9 +20,3 @@ async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
     await until(lambda: len(hosts.store.domains) == 41 and all(d.is_read for d in hosts.store.domains.values()))
     yield hosts
     await hosts.close()
-
-
-async def until(check, timeout: float = 10) -> None:
-    async with asyncio.timeout(timeout):
-        while not check():
-            await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ import asyncio
 from qubes_manager.core.domain import DomainState
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import Batch
-from tests.services.hosts.conftest import until
+from tests.waiting import until
 
 
 async def test_a_storm_of_events_is_a_handful_of_batches(hosts: Hosts) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from qubes_manager.core.domain import DomainState
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, HostPhase
-from tests.services.hosts.conftest import until
+from tests.waiting import until
 
 
 async def test_all_domains_come_with_their_labels(hosts: Hosts) -> None:

@@ -1,6 +1,5 @@
 """What is behind the actions of domains, and what is offered when a guest does not shut down."""
 
-import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -21,6 +20,7 @@ from qubes_manager.ui.feedback.message_bar import MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
 from tests.build import domain
 from tests.ui.conftest import press, run, shown_box
+from tests.waiting import until
 
 WORK = domain()
 
@@ -68,23 +68,22 @@ def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> No
             messages, services, Tasks(messages.show_error), messages, confirmation, Jobs(messages), lambda: None
         )
         commands.trigger("shutdown", [WORK])
-        await asyncio.sleep(0.05)
+        await until(lambda: messages.texts)
         assert messages.texts == ["“work” has not shut down yet. Its programs may be asking something, or hang."]
         buttons = {b.text(): b for b in messages.findChildren(QPushButton)}
         buttons["Wait"].click()
-        await asyncio.sleep(0.05)
+        await until(lambda: lifecycle.waited and not messages.texts)
         assert lifecycle.waited == [WORK.key]
-        assert messages.texts == []
         commands.trigger("shutdown", [WORK])
-        await asyncio.sleep(0.05)
+        await until(lambda: messages.texts)
         {b.text(): b for b in messages.findChildren(QPushButton)}["Kill…"].click()
         press(await shown_box(), "Kill")
-        await asyncio.sleep(0.05)
+        await until(lambda: lifecycle.killed)
         assert lifecycle.killed == [WORK.key]
         # A failure is a line with libvirt's own words under Details.
         halted = replace(WORK, state=DomainState.HALTED)
         commands.trigger("start", [halted])
-        await asyncio.sleep(0.05)
+        await until(lambda: messages.texts)
         assert messages.texts == ["Cannot start “work”: no"]
         assert {"Details", "Copy"} <= {b.text() for b in messages.findChildren(QPushButton) if b.isEnabled()}
 

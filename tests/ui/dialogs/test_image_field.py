@@ -1,9 +1,8 @@
 """Images with their checksums."""
 
-import asyncio
-
 from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
 from tests.ui.conftest import run
+from tests.waiting import until
 
 
 def test_a_checksum_is_taken_from_a_list(qtbot, loop, tmp_path) -> None:
@@ -14,11 +13,15 @@ def test_a_checksum_is_taken_from_a_list(qtbot, loop, tmp_path) -> None:
     for widget in (image, field):
         qtbot.addWidget(widget)
 
+    def said() -> str:
+        return field.value or field.text.placeholderText()
+
     async def take(name: str) -> str:
         image.path.setText(f"/images/{name}")
+        before = said()
         field.take_from(str(sums))
-        await asyncio.sleep(0.2)
-        return field.value or field.text.placeholderText()
+        await until(lambda: said() != before)
+        return said()
 
     assert run(loop, take("debian.qcow2")) == "a" * 64
     assert run(loop, take("bsd.img")) == "b" * 64

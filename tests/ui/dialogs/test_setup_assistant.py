@@ -1,12 +1,11 @@
 """The set-up assistant."""
 
-import asyncio
-
 from PySide6.QtWidgets import QLabel
 
 from qubes_manager.services.setup.host_check import Finding, Verdict
 from qubes_manager.ui.dialogs.setup_assistant import SetupAssistant
 from tests.ui.conftest import run
+from tests.waiting import until
 
 
 def test_the_assistant_collects_a_plan_and_says_what_is_wrong(qtbot, loop) -> None:
@@ -17,8 +16,7 @@ def test_the_assistant_collects_a_plan_and_says_what_is_wrong(qtbot, loop) -> No
         assistant = SetupAssistant(None, check, [], ["work"])
         qtbot.addWidget(assistant)
         assistant.show()
-        await asyncio.sleep(0.05)
-        assert any("Buy a new machine." in label.text() for label in assistant.host.findChildren(QLabel))
+        await until(lambda: any("Buy a new machine." in x.text() for x in assistant.host.findChildren(QLabel)))
         page = assistant.template
         page.recipe.packages.setText("firefox-esr, Bad_Name")
         assert not page.isComplete()
