@@ -1,5 +1,7 @@
 """What a template may be made of."""
 
+from typing import Any
+
 import pytest
 
 from qubes_manager.core.errors import BadInput
@@ -18,7 +20,7 @@ from qubes_manager.core.template_recipe import TemplateRecipe
         ({"size": 1 << 20}, "size"),
     ],
 )
-def test_a_recipe_that_cannot_be_built_names_its_field(changes: dict[str, object], field: str) -> None:
+def test_a_recipe_that_cannot_be_built_names_its_field(changes: dict[str, Any], field: str) -> None:
     TemplateRecipe().check()
     with pytest.raises(BadInput) as caught:
         TemplateRecipe(**changes).check()

@@ -1,12 +1,14 @@
 """The rules of revisions."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qubes_manager.core.volumes import OwnVolume, Role, chain, past, revisions, superfluous, volume_name
 
 
-def root(number: int, below: int = 0, role: Role = Role.ROOT, **more: bool) -> OwnVolume:
+def root(number: int, below: int = 0, role: Role = Role.ROOT, **more: Any) -> OwnVolume:
     return OwnVolume(role, "pool", f"root@{number}", number, backing=f"root@{below}" if below else "", **more)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from pytestqt.qtbot import QtBot
+
 from qubes_manager.services.hosts.store import Batch
 from tests.ui.applications.conftest import Panel
 from tests.ui.applications.conftest import panel as panel
@@ -9,7 +11,7 @@ from tests.ui.conftest import domain
 from tests.ui.conftest import loop as loop
 
 
-def test_figures_that_change_do_not_rebuild_the_tree(panel: Panel, qtbot) -> None:
+def test_figures_that_change_do_not_rebuild_the_tree(panel: Panel, qtbot: QtBot) -> None:
     work = domain("work")
     panel.show(work)
     resets = []

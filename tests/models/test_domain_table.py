@@ -1,12 +1,15 @@
 """The table's model, checked by Qt's own model tester."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QItemSelectionModel, QPersistentModelIndex, Qt
 from PySide6.QtTest import QAbstractItemModelTester
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState, Usage
 from qubes_manager.core.labels import LABELS
@@ -16,15 +19,16 @@ from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.services.hosts.store import Batch
 
 
-def domain(number: int, **changes: object) -> Domain:
+def domain(number: int, **changes: Any) -> Domain:
     key = DomainKey("test:///x", f"{number:08d}")
     return replace(Domain(key, f"vm{number:03d}", DomainState.HALTED, config=DomainConfig()), **changes)
 
 
 @pytest.fixture
-def model(qapp) -> DomainTableModel:
+def model(qapp: QApplication) -> DomainTableModel:
     model = DomainTableModel()
-    model._tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    # It belongs to the model, so that it lives as long.
+    QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal, model)
     return model
 
 
@@ -39,7 +43,7 @@ def test_rows_come_sorted_by_name_with_the_host_first(model: DomainTableModel) -
     assert names(model) == ["dom0", "vm001", "vm002"]
 
 
-def test_a_changed_row_is_announced_alone(model: DomainTableModel, qtbot) -> None:
+def test_a_changed_row_is_announced_alone(model: DomainTableModel, qtbot: QtBot) -> None:
     model.apply(Batch(added=tuple(domain(n) for n in range(10))))
     seen = []
     model.dataChanged.connect(lambda first, last, *_: seen.append((first.row(), last.row())))
@@ -94,7 +98,7 @@ def test_figures_sort_as_numbers(model: DomainTableModel) -> None:
         assert names(model) == ["vm002", "vm001", "vm003"], column
 
 
-def test_renaming_in_place_asks_and_changes_nothing(model: DomainTableModel, qtbot) -> None:
+def test_renaming_in_place_asks_and_changes_nothing(model: DomainTableModel, qtbot: QtBot) -> None:
     model.apply(Batch(added=(domain(1), domain(2, state=DomainState.RUNNING))))
     index = model.index(0, COLUMN_INDEX["name"])
     assert index.flags() & Qt.ItemFlag.ItemIsEditable
@@ -111,6 +115,8 @@ def test_every_cell_says_something_to_a_screen_reader(model: DomainTableModel) -
         assert model.index(0, column).data(Qt.ItemDataRole.AccessibleTextRole)
 
 
+Script = list[tuple[str, int, DomainState, str]]
+
 steps = st.lists(
     st.tuples(
         st.sampled_from(["put", "remove", "sort", "filter"]),
@@ -124,7 +130,7 @@ steps = st.lists(
 
 @given(steps)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_sequence_of_batches_gives_the_rows_that_a_plain_sort_gives(qapp, script) -> None:
+def test_any_sequence_of_batches_gives_the_rows_that_a_plain_sort_gives(qapp: QApplication, script: Script) -> None:
     model = DomainTableModel()
     tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
     selection = QItemSelectionModel(model)

@@ -6,7 +6,7 @@ import pytest
 from qubes_manager.backend.connection.libvirt_errors import translate
 
 
-def test_our_own_log_handlers_do_not_print_libvirts_errors(capfd) -> None:
+def test_our_own_log_handlers_do_not_print_libvirts_errors(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(libvirt.libvirtError):
         libvirt.open("qemu+unix:///session?socket=/no/such/socket")
     assert capfd.readouterr().err == ""

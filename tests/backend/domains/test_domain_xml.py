@@ -15,7 +15,7 @@ FILES = sorted(FOLDER.glob("*.xml"))
 
 
 def canonical(xml: str) -> str:
-    return etree.canonicalize(xml, strip_text=True)
+    return str(etree.canonicalize(xml, strip_text=True))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)

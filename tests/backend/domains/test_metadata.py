@@ -18,7 +18,9 @@ words = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, ma
     st.dictionaries(words, words, max_size=5),
     st.sampled_from([None, *LABELS]),
 )
-def test_metadata_survives_the_way_through_a_document(tags, features, label) -> None:
+def test_metadata_survives_the_way_through_a_document(
+    tags: frozenset[str], features: dict[str, str], label: str | None
+) -> None:
     config = DomainConfig(
         label=LABELS[label] if label else None,
         klass=DomainClass.APP,
@@ -34,12 +36,13 @@ def test_metadata_survives_the_way_through_a_document(tags, features, label) -> 
 
 
 @given(st.frozensets(words.map(str.strip), max_size=4))
-def test_an_edit_of_metadata_keeps_what_it_does_not_know(tags) -> None:
+def test_an_edit_of_metadata_keeps_what_it_does_not_know(tags: frozenset[str]) -> None:
     edit = MetadataEdit.of_text("<domain><label>red</label><future a='1'>kept</future><tag>old</tag></domain>")
     edit.set_tags(tags)
     edit.set_text("label", "blue")
     root = etree.fromstring(edit.xml())
     assert root.findtext("future") == "kept"
-    assert root.find("future").get("a") == "1"
+    future = root.find("future")
+    assert future is not None and future.get("a") == "1"
     assert root.findtext("label") == "blue"
     assert {e.text for e in root.findall("tag")} == tags

@@ -162,13 +162,13 @@ def test_libvirt_takes_our_new_domains_and_gives_them_back() -> None:
     domain = connection.defineXML(xml)
     try:
         config = parse_config(domain.XMLDesc())
-        assert (config.label, config.notes, config.tags) == (LABELS["green"], "a & b", {"x"})
+        assert (config.label, config.notes, config.tags) == (LABELS["green"], "a & b", frozenset({"x"}))
         assert NAMESPACE in domain.XMLDesc()
         edit = MetadataEdit.of_text(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
         edit.set_tags({"y"})
         domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, edit.xml(), "qm", NAMESPACE, 2)
         changed = parse_config(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        assert (changed.label, changed.tags) == (LABELS["green"], {"y"})
+        assert (changed.label, changed.tags) == (LABELS["green"], frozenset({"y"}))
     finally:
         domain.undefine()
         connection.close()

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from qubes_manager.backend.host.daemon_paths import daemon_paths
 
 
-def test_paths_are_known_only_for_daemons_of_this_machine(tmp_path: Path, monkeypatch) -> None:
+def test_paths_are_known_only_for_daemons_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     session, system = daemon_paths("qemu:///session"), daemon_paths("qemu:///system")
     assert session and system

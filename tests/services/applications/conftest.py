@@ -1,6 +1,7 @@
 """Domains with applications, without any libvirt."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def domain(name: str = "work", **config: object) -> Domain:
+def domain(name: str = "work", **config: Any) -> Domain:
     fields = {"label": LABELS["blue"], "klass": DomainClass.APP, "template_uuid": TEMPLATE, **config}
     return Domain(DomainKey("qemu:///session", UUID), name, DomainState.HALTED, config=DomainConfig(**fields))
 

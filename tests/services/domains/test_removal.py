@@ -1,5 +1,7 @@
 """When a domain is not taken away."""
 
+from typing import Any
+
 import pytest
 
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
@@ -23,7 +25,7 @@ async def test_a_domain_whose_volumes_are_not_known_yet_is_not_removed() -> None
 
 
 def test_removal_is_refused_while_others_need_the_domain() -> None:
-    def domain(name: str, **config: str) -> Domain:
+    def domain(name: str, **config: Any) -> Domain:
         return Domain(DomainKey("x", name), name, DomainState.HALTED, config=DomainConfig(**config))
 
     template = domain("debian")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from qubes_manager.core.domain import DomainState
+from qubes_manager.core.labels import LABELS
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, HostPhase
 from tests.waiting import until
@@ -12,7 +13,7 @@ async def test_all_domains_come_with_their_labels(hosts: Hosts) -> None:
     domains = [d for d in hosts.store.domains.values() if not d.is_host]
     assert {d.klass for d in domains} == {"AppVM"}
     assert sum(d.state is DomainState.RUNNING for d in domains) == 20
-    assert {d.label.name for d in domains} >= {"red", "black"}
+    assert {d.label for d in domains} == set(LABELS.values())
     assert hosts.store.hosts[hosts.uris[0]].phase is HostPhase.CONNECTED
 
 
