@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 # One worker for each core, each with a libvirtd of its own; more than four would only wait for the longest group.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --no-loadscope-reorder
 
 .PHONY: help run test test-fast lint format bench screenshots clean
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -27,16 +28,19 @@ hypothesis.settings.register_profile("tests", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("tests")
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.side_by_side import Shares
+
+    return Shares(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several workers share the tests, those that may take longest, as their time-outs say, begin."""
+    """Where several workers share the tests, those that take longest begin."""
     if hasattr(config, "workerinput"):
-        items.sort(key=_patience, reverse=True)
+        from tests.side_by_side import rank
 
-
-def _patience(item: pytest.Item) -> float:
-    mark = item.get_closest_marker("timeout")
-    return float(mark.args[0]) if mark else 0
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound, Refused, TimedOut
 from tests.integration.conftest import Guest, World
 
-pytestmark = [pytest.mark.guest, pytest.mark.xdist_group("guest")]
+pytestmark = pytest.mark.guest
 
 
 def make_image(folder: Path, name: str = "stick.img") -> Path:

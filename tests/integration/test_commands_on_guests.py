@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.conftest import Guest
 
-pytestmark = [pytest.mark.guest, pytest.mark.xdist_group("guest")]
+pytestmark = pytest.mark.guest
 
 
 def test_qvm_ls_shows_the_running_guest_with_its_label(run, guest: Guest) -> None:

@@ -309,7 +309,7 @@ async def test_an_open_window_leaves_a_change_alone_until_its_program_dies(scene
         work = asyncio.create_task(caretaker.run())
         await asyncio.sleep(1.5)
         assert world.named("made")
-    await world.until(lambda: not world.named("made"), "it is cleaned up")
-    assert recovered == ["made"]
+    await world.until(lambda: recovered == ["made"], "it is cleaned up, and said")
+    assert not world.named("made")
     work.cancel()
     await world.hosts.close()

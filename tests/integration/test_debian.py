@@ -15,7 +15,7 @@ from tests.integration.conftest import World, remove_all
 from tests.integration.templates import pool_files
 from tests.integration.test_templates import KEPT, app
 
-pytestmark = [pytest.mark.guest, pytest.mark.debian, pytest.mark.xdist_group("debian"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.guest, pytest.mark.debian, pytest.mark.timeout(900)]
 # The display server takes seconds of each start in software emulation, and nothing here looks at windows.
 NO_WINDOWS = "systemd.mask=qubes-manager-gui.service"
 Run = Callable[..., subprocess.CompletedProcess[str]]

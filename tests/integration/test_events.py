@@ -14,7 +14,7 @@ from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
 from qubes_manager.services.hosts.store import HostPhase
 from tests.integration.conftest import Guest, World
 
-pytestmark = [pytest.mark.guest, pytest.mark.xdist_group("guest")]
+pytestmark = pytest.mark.guest
 
 
 def virsh(daemon: PrivateDaemon, *words: str, data: str | None = None) -> str:

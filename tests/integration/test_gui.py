@@ -25,7 +25,6 @@ from tests.integration.test_templates import KEPT
 pytestmark = [
     pytest.mark.guest,
     pytest.mark.debian,
-    pytest.mark.xdist_group("debian"),
     pytest.mark.timeout(600),
     pytest.mark.skipif(not Path("/usr/bin/xpra").exists(), reason="xpra is not to be had here (Debian 13 has none)"),
 ]
