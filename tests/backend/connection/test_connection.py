@@ -80,7 +80,7 @@ async def until(check: Callable[[], object]) -> None:
 async def test_what_opens_after_the_time_is_over_is_closed_and_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OPEN_TIMEOUT", 0.05)
     host = SlowHost()
-    connection = LibvirtConnection(URI, watch=True, opener=host)  # type: ignore[arg-type]
+    connection = LibvirtConnection(URI, watch=True, opener=host)
     with pytest.raises(TimedOut, match="cannot connect to test:///default"):
         await connection.open()
     host.go.set()
@@ -94,7 +94,7 @@ async def test_what_opens_after_nobody_waits_any_more_is_closed_and_the_next_try
     other: libvirt.virConnect,
 ) -> None:
     host = SlowHost()
-    connection = LibvirtConnection(URI, watch=True, opener=host)  # type: ignore[arg-type]
+    connection = LibvirtConnection(URI, watch=True, opener=host)
     opening = asyncio.create_task(connection.open())
     await asyncio.to_thread(host.asked.wait, 10)
     opening.cancel()
@@ -119,7 +119,7 @@ async def test_one_that_is_abandoned_while_it_registers_is_never_heard(other: li
             go.wait(10)
 
     watched = Watched(before)
-    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)
     with connection.listen() as events:
         opening = asyncio.create_task(connection.open())
         await asyncio.to_thread(registering.wait, 10)
@@ -139,7 +139,7 @@ async def test_one_that_is_abandoned_while_it_registers_is_never_heard(other: li
 
 async def test_one_that_opened_just_when_nobody_waited_any_more_is_closed() -> None:
     watched = Watched()
-    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)
     opening = asyncio.create_task(connection.open())
     await asyncio.sleep(0)
     # The loop does not run meanwhile: it hears of the result and of the end at once.
@@ -175,7 +175,7 @@ async def test_closing_takes_all_callbacks_away_first_whatever_fails() -> None:
             raise libvirt.libvirtError("the host is gone")
 
     watched = Watched(before)
-    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)
     await connection.open()
     await connection.close()
     assert watched.count("EventRegisterAny") == watched.count("EventDeregisterAny") > 10
@@ -201,7 +201,7 @@ async def test_a_connection_is_closed_even_when_all_its_threads_hang(monkeypatch
     monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.05)
     release = threading.Event()
     watched = Watched()
-    connection = LibvirtConnection(URI, watch=False, opener=lambda _uri: watched)  # type: ignore[arg-type,return-value]
+    connection = LibvirtConnection(URI, watch=False, opener=lambda _uri: watched)
     await connection.open()
     for _ in range(SIZE):
         with pytest.raises(TimedOut):

@@ -95,7 +95,8 @@ FULL = f"""
 
 
 def canonical(xml: str) -> str:
-    return etree.canonicalize(xml, strip_text=True)
+    text: str = etree.canonicalize(xml, strip_text=True)
+    return text
 
 
 def test_the_least_that_a_domain_has() -> None:
@@ -131,7 +132,8 @@ def test_user_networking_has_no_source() -> None:
     new = NewDomain("x", DomainConfig(), netvm="user").xml()
     interface = etree.fromstring(new).find("devices/interface")
     expected = '<interface type="user"><model type="virtio"/></interface>'
-    assert canonical(etree.tostring(interface, encoding="unicode")) == canonical(expected)
+    assert interface is not None
+    assert canonical(str(etree.tostring(interface, encoding="unicode"))) == canonical(expected)
 
 
 def test_a_disk_that_is_attached_is_a_device_or_a_file() -> None:

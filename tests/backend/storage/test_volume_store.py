@@ -6,7 +6,8 @@ from qubes_manager.backend.storage.volume_store import volume_xml
 
 
 def canonical(xml: str) -> str:
-    return etree.canonicalize(xml, strip_text=True)
+    text: str = etree.canonicalize(xml, strip_text=True)
+    return text
 
 
 def test_an_empty_volume() -> None:

@@ -9,7 +9,7 @@ import pytest
 from qubes_manager.backend.viewers import viewer_process
 from qubes_manager.backend.viewers.viewer_process import ViewerProcess
 from qubes_manager.core.json_lines import MAX_LINE
-from qubes_manager.core.viewer_messages import Connected, Go, Mapped, Windows
+from qubes_manager.core.viewer_messages import Connected, Go, Mapped, ViewerEvent, Windows
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def viewer_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewer_process, "viewer_command", lambda script, _arguments: ["/bin/sh", "-c", script])
 
 
-async def heard(script: str, log: Path) -> tuple[list[object], ViewerProcess]:
+async def heard(script: str, log: Path) -> tuple[list[ViewerEvent], ViewerProcess]:
     viewer = await ViewerProcess.start(script, [], log)
     async with asyncio.timeout(30):
         events = [event async for event in viewer.events()]

@@ -79,7 +79,9 @@ async def test_what_is_not_done_is_raised_with_the_reason(reply: str | Failed | 
 async def test_news_come_to_who_asked_for_them_and_what_is_unknown_is_passed_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    link, notices, lists = GuiLink(URI), [], []
+    link = GuiLink(URI)
+    notices: list[str] = []
+    lists: list[bool] = []
     changes: list[tuple[str, GuiStatus | None]] = []
     link.changed.connect(lambda uuid, status: changes.append((uuid, status)))
     link.noticed.connect(notices.append)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from qubes_manager.services.hosts.store import BATCH_SECONDS, Batch, DomainStore
 HERE, THERE = "test:///here", "test:///there"
 
 
-def domain(name: str, uri: str = HERE, state: DomainState = DomainState.HALTED, **config: str) -> Domain:
+def domain(name: str, uri: str = HERE, state: DomainState = DomainState.HALTED, **config: Any) -> Domain:
     return Domain(DomainKey(uri, f"uuid-of-{name}"), name, state, config=DomainConfig(**config))
 
 
@@ -70,7 +71,8 @@ def test_only_a_halted_domain_is_handed_out_as_halted() -> None:
 
 
 async def test_a_listener_is_first_told_all_that_is_there() -> None:
-    store, heard = store_of(domain("a"), domain("b")), []
+    store = store_of(domain("a"), domain("b"))
+    heard: list[Any] = []
     store.on_batch(heard.append)
     assert heard == []
     await asyncio.sleep(3 * BATCH_SECONDS)
@@ -79,7 +81,8 @@ async def test_a_listener_is_first_told_all_that_is_there() -> None:
 
 async def test_changes_that_come_together_are_announced_together() -> None:
     kept, gone = domain("kept"), domain("gone")
-    store, heard = store_of(kept, gone), []
+    store = store_of(kept, gone)
+    heard: list[Any] = []
     store.on_batch(heard.append)
     store.flush()
     heard.clear()
@@ -93,7 +96,8 @@ async def test_changes_that_come_together_are_announced_together() -> None:
 
 async def test_what_says_nothing_new_is_not_announced() -> None:
     old = domain("work")
-    store, heard = store_of(old), []
+    store = store_of(old)
+    heard: list[Any] = []
     store.on_batch(heard.append)
     store.flush()
     heard.clear()
@@ -107,7 +111,8 @@ async def test_what_says_nothing_new_is_not_announced() -> None:
 
 async def test_the_first_reading_is_news_even_of_an_xml_that_says_nothing() -> None:
     unread = Domain(DomainKey(HERE, "1"), "work", DomainState.HALTED)
-    store, heard = store_of(unread), []
+    store = store_of(unread)
+    heard: list[Any] = []
     store.on_batch(heard.append)
     store.flush()
     heard.clear()
@@ -135,7 +140,8 @@ async def test_an_activity_is_shown_while_it_lasts_and_no_longer() -> None:
 
 
 def test_a_connection_is_told_of_when_it_changes() -> None:
-    store, heard = DomainStore(), []
+    store = DomainStore()
+    heard: list[Any] = []
     connecting = HostStatus(HERE, HostPhase.CONNECTING)
     store.set_host(connecting)
     store.on_host(heard.append)
