@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qubes_manager.services.applications.menu_keeper import MenuKeeper
     from qubes_manager.services.crossing.clipboard import InterDomainClipboard
     from qubes_manager.services.devices.block_devices import BlockDevices
+    from qubes_manager.services.domains.caretaker import Caretaker
     from qubes_manager.services.domains.guest_commands import GuestCommands
     from qubes_manager.services.domains.lifecycle import Lifecycle
     from qubes_manager.services.domains.properties import Properties
@@ -202,6 +203,13 @@ class Services:
         from qubes_manager.services.domains.recovery import Recovery
 
         return Recovery(self.hosts, self.store, self.roots)
+
+    @cached_property
+    def caretaker(self) -> "Caretaker":
+        """What does the rest when a run has ended, or a program has died."""
+        from qubes_manager.services.domains.caretaker import Caretaker
+
+        return Caretaker(self.store, self.roots, self.recovery)
 
     # Their applications.
 

@@ -20,11 +20,10 @@ from PySide6.QtWidgets import QApplication, QSystemTrayIcon
 
 from qubes_manager import __version__
 from qubes_manager.services.assembly import Services
-from qubes_manager.services.domains.caretaker import Caretaker
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.services.volumes.template_roots import Settlement
 from qubes_manager.ui.applications.applications_dock import Tray
-from qubes_manager.ui.feedback.message_bar import Level
+from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.picture import take_picture
 from qubes_manager.ui.single_instance import SingleInstance, raise_running
@@ -84,7 +83,8 @@ async def _main(
     for uri in wanted:
         services.hosts.follow(uri, openers.get(uri))
     window.tasks.spawn(services.poller.run())
-    window.tasks.spawn(_caretaker(window, services).run())
+    _show_care(window.messages, services)
+    window.tasks.spawn(services.caretaker.run())
     window.tasks.spawn(services.links.run())
     window.tasks.spawn(services.menu_keeper.run())
     window.tasks.spawn(services.lists.load())
@@ -114,22 +114,17 @@ async def _main(
     return code
 
 
-def _caretaker(window: MainWindow, services: Services) -> Caretaker:
-    """Settles templates' runs and cleans up after crashes; says what it did."""
+def _show_care(messages: MessageBar, services: Services) -> None:
+    """Say what became of templates' runs, and what was cleaned up after crashes."""
 
-    def tell(settlement: Settlement) -> None:
-        level = Level.INFO if settlement.is_kept else Level.WARNING
-        window.messages.show_message(level, settlement.sentence)
+    def show_settlement(settlement: Settlement) -> None:
+        messages.show_message(Level.INFO if settlement.is_kept else Level.WARNING, settlement.sentence)
 
-    services.roots.settled.connect(tell)
-    return Caretaker(
-        services.store,
-        services.roots,
-        services.recovery,
-        lambda name: window.messages.show_message(
-            Level.WARNING, f"A change of “{name}” that had been interrupted was cleaned up."
-        ),
-    )
+    def show_recovery(name: str) -> None:
+        messages.show_message(Level.WARNING, f"A change of “{name}” that had been interrupted was cleaned up.")
+
+    services.roots.settled.connect(show_settlement)
+    services.caretaker.recovered.connect(show_recovery)
 
 
 def _age() -> float:

@@ -305,7 +305,8 @@ async def test_an_open_window_leaves_a_change_alone_until_its_program_dies(scene
     recovered: list[str] = []
     # The program seems to live, since its lock is held; no event tells when it dies.
     async with domain_lock(made.key.uuid, "made"):
-        caretaker = Caretaker(world.store, world.roots, world.recovery, recovered.append, retry=0.3)
+        caretaker = Caretaker(world.store, world.roots, world.recovery, retry=0.3)
+        caretaker.recovered.connect(recovered.append)
         work = asyncio.create_task(caretaker.run())
         await asyncio.sleep(1.5)
         assert world.named("made")

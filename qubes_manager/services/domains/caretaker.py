@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.signal import Signal
 from qubes_manager.services.domains.recovery import Recovery, needs_recovery
 from qubes_manager.services.hosts.store import Batch, DomainStore
 from qubes_manager.services.volumes.template_roots import Settlement, TemplateRoots, needs_settling
@@ -19,23 +20,20 @@ _RETRY = 10.0
 
 
 class Caretaker:
-    """Watches the store.
-
-    *on_recovered* is told the names of domains that were put in order; *retry* is in seconds.
-    """
+    """Watches the store, and tries again after *retry* seconds what another program was at work on."""
 
     def __init__(
         self,
         store: DomainStore,
         roots: TemplateRoots,
         recovery: Recovery,
-        on_recovered: Callable[[str], object] = lambda _name: None,
         retry: float = _RETRY,
     ) -> None:
         self._store = store
         self._roots = roots
         self._recovery = recovery
-        self._on_recovered = on_recovered
+        # The name of a domain that was put in order.
+        self.recovered = Signal[str]()
         self._retry = retry
         self._waiting: dict[DomainKey, None] = {}
         self._untidy: dict[DomainKey, None] = {}
@@ -78,7 +76,7 @@ class Caretaker:
         was_broken = needs_recovery(domain)
         with _logged(key):
             if await self._recovery.recover(domain) and was_broken:
-                self._on_recovered(domain.name)
+                self.recovered.emit(domain.name)
         if (rest := self._store.get(key)) and needs_recovery(rest):
             asyncio.get_running_loop().call_later(self._retry, self._again, key)
 
