@@ -4,10 +4,13 @@ People wait for this one, so it starts to connect before it imports what it need
 """
 
 import gc
+import os
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from typing import NoReturn
 
-from qubes_manager.cli.options import new_parser, wanted_uris
+from qubes_manager.cli.options import FAILED, new_parser, wanted_uris
 from qubes_manager.services.hosts.opening import start_opening
 
 _FORMATS = ("simple", "network", "kernel", "full", "prefs", "disk")
@@ -44,8 +47,19 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def program() -> NoReturn:
+    """The command: as ``main``, but the interpreter does not take apart what the kernel frees at once."""
+    code = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough.
+        code = FAILED
+    os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+    """List domains; returns the exit code."""
     # A short life with many objects and no cycles: the collector would only look at them again and again.
     gc.disable()
     parser = _parser()

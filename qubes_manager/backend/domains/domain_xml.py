@@ -29,14 +29,14 @@ _SOURCE_ATTRIBUTES = ("file", "dev", "volume", "name", "dir", "network", "bridge
 def parse_config(xml: str) -> DomainConfig:
     """Return what *xml* (virDomainGetXMLDesc) says; raises etree.XMLSyntaxError.
 
-    Thousands of domains are read at once, so the children are looked at directly: lxml's path expressions are
-    several times slower.
+    Thousands of domains are read at once, so the children are looked at directly, and once: lxml's path expressions
+    are several times slower, and each look at a child makes it anew.
     """
     root = parse(xml)
     parts = {child.tag: child for child in root}
     virt_type = root.get("type", "")
     system = {child.tag: child for child in parts.get("os", ())}
-    devices = parts.get("devices", ())
+    devices = [(str(child.tag), child) for child in parts.get("devices", ())]
     maximum = _kib(parts.get("memory"))
     return DomainConfig(
         virt_type=virt_type,
@@ -50,16 +50,16 @@ def parse_config(xml: str) -> DomainConfig:
         initrd=_content(system.get("initrd")),
         kernelopts=_content(system.get("cmdline")),
         notes=_content(parts.get("description")),
-        disks=tuple(_disk(child) for child in devices if child.tag == "disk"),
-        interfaces=tuple(_interface(child) for child in devices if child.tag == "interface"),
+        disks=tuple(_disk(child) for tag, child in devices if tag == "disk"),
+        interfaces=tuple(_interface(child) for tag, child in devices if tag == "interface"),
         others=tuple(
-            (child.tag, " ".join(filter(None, map(child.get, _OTHER_DEVICES[child.tag]))))
-            for child in devices
-            if child.tag in _OTHER_DEVICES
+            (tag, " ".join(filter(None, map(child.get, _OTHER_DEVICES[tag]))))
+            for tag, child in devices
+            if tag in _OTHER_DEVICES
         ),
-        gui_port=any(_port_name(child) == GUI_PORT for child in devices if child.tag == "channel"),
-        console_log=next((_console_log(child) for child in devices if child.tag == "serial"), ""),
-        **metadata.read_from(parts.get("metadata")),  # type: ignore[arg-type]
+        gui_port=any(_port_name(child) == GUI_PORT for tag, child in devices if tag == "channel"),
+        console_log=next((_console_log(child) for tag, child in devices if tag == "serial"), ""),
+        **metadata.read_from(parts.get("metadata")),
     )
 
 

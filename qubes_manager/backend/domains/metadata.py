@@ -1,6 +1,7 @@
 """Our element under a domain's <metadata>: reading and editing it. What we do not know in it survives."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from lxml import etree
 
@@ -25,50 +26,62 @@ _ROLES = {role.value: role for role in Role}
 _JOBS = {job.value: job for job in Job}
 
 
-def read_from(element: etree._Element | None) -> dict[str, object]:
+# What the elements with one value set: the field of DomainConfig, and how the value is read. An element that is absent
+# leaves the field's default.
+_READERS: dict[str, tuple[str, Callable[[str], object]]] = {
+    tag(name): (field, read)
+    for name, field, read in (
+        ("class", "klass", lambda text: _CLASSES.get(text, DomainClass.STANDALONE)),
+        ("label", "label", LABELS.get),
+        ("template", "template", str),
+        ("default_dispvm", "default_dispvm", str),
+        ("include_in_backups", "include_in_backups", lambda text: text != "False"),
+        ("template_for_dispvms", "template_for_dispvms", lambda text: text == "True"),
+        ("provides_network", "provides_network", lambda text: text == "True"),
+        ("revision", "revision", lambda text: _number(text, 0)),
+        ("trial", "trial", lambda text: _number(text, 0)),
+        ("keep_revisions", "keep_revisions", lambda text: _number(text, DEFAULT_KEEP)),
+        ("job", "job", _JOBS.get),
+        ("menu", "menu", lambda text: tuple(text.split())),
+        ("favourites", "favourites", lambda text: tuple(text.split())),
+    )
+}
+# Attributes that are fields too.
+_ATTRIBUTES = {
+    "template": ("uuid", "template_uuid"),
+    "default_dispvm": ("uuid", "default_dispvm_uuid"),
+    "job": ("by", "job_by"),
+}
+
+
+def read_from(element: etree._Element | None) -> dict[str, Any]:
     """Return the DomainConfig fields that <metadata> sets; empty for a domain without ours."""
     ours = find_ours(element)
     if ours is None:
         return {}
-    texts: dict[str, str] = {}
-    uuids: dict[str, str] = {}
+    fields: dict[str, Any] = {}
     tags, features, volumes = [], [], []
-    job_by = ""
     for child in ours:
-        text = (child.text or "").strip()
-        if child.tag == _TAG:
+        name, text = child.tag, (child.text or "").strip()
+        if found := _READERS.get(name):
+            field, read = found
+            fields[field] = read(text)
+            if field in _ATTRIBUTES:
+                attribute, other = _ATTRIBUTES[field]
+                fields[other] = child.get(attribute, "")
+        elif name == _TAG:
             tags.append(text)
-        elif child.tag == _FEATURE:
+        elif name == _FEATURE:
             features.append((child.get("name", ""), child.text or ""))
-        elif child.tag == _VOLUME:
-            if volume := _read_volume(child, text):
-                volumes.append(volume)
-        else:
-            name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
-            texts[name] = text
-            uuids[name] = child.get("uuid", "")
-            job_by = child.get("by", "") or job_by
-    return {
-        "klass": _CLASSES.get(texts.get("class", ""), DomainClass.STANDALONE),
-        "label": LABELS.get(texts.get("label", "")),
-        "template": texts.get("template", ""),
-        "template_uuid": uuids.get("template", ""),
-        "default_dispvm": texts.get("default_dispvm", ""),
-        "default_dispvm_uuid": uuids.get("default_dispvm", ""),
-        "include_in_backups": texts.get("include_in_backups") != "False",
-        "template_for_dispvms": texts.get("template_for_dispvms") == "True",
-        "provides_network": texts.get("provides_network") == "True",
-        "revision": _number(texts.get("revision", ""), 0),
-        "trial": _number(texts.get("trial", ""), 0),
-        "keep_revisions": _number(texts.get("keep_revisions", ""), DEFAULT_KEEP),
-        "job": _JOBS.get(texts.get("job", "")),
-        "job_by": job_by,
-        "tags": frozenset(filter(None, tags)),
-        "features": tuple(sorted(features)),
-        "volumes": tuple(volumes),
-        "menu": tuple(texts["menu"].split()) if "menu" in texts else None,
-        "favourites": tuple(texts.get("favourites", "").split()),
-    }
+        elif name == _VOLUME and (volume := _read_volume(child, text)):
+            volumes.append(volume)
+    if tags:
+        fields["tags"] = frozenset(filter(None, tags))
+    if features:
+        fields["features"] = tuple(sorted(features))
+    if volumes:
+        fields["volumes"] = tuple(volumes)
+    return fields
 
 
 def find_ours(element: etree._Element | None) -> etree._Element | None:
