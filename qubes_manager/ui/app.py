@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import gc
+import linecache
 import logging
 import os
 import signal
@@ -45,6 +47,7 @@ def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, 
     *openers* are connections on their way, by URI (services.opening).
     """
     started = time.monotonic() - _age()
+    _forget_sources()
     services = Services.connecting(watch=True)
     _start_logging(options.log_level, services.log_paths.manager)
     application = QApplication(sys.argv[:1])
@@ -127,6 +130,21 @@ def _show_care(messages: MessageBar, services: Services) -> None:
     services.caretaker.recovered.connect(show_recovery)
 
 
+def _forget_sources() -> None:
+    """Give back what PySide6 read of the sources of all modules that were imported after it, 9 MB of them."""
+    linecache.clearcache()
+
+
+def _settle() -> None:
+    """Leave what stays alone from now on, and give back what starting took and is free again."""
+    _forget_sources()
+    gc.freeze()
+    # The C library keeps what many threads have freed (malloc_trim(3), of glibc alone).
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
 def _age() -> float:
     """Seconds since this process was started (field 22 of proc_pid_stat(5))."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -170,7 +188,7 @@ def _tell_when_ready(window: MainWindow, services: Services, hosts: int, started
 
     def tell() -> None:
         elapsed = 1000 * (time.monotonic() - started)
-        QTimer.singleShot(_SETTLED_MS, window, gc.freeze)
+        QTimer.singleShot(_SETTLED_MS, window, _settle)
         log.info("ready rows=%d elapsed_ms=%.0f", window.model.rowCount(), elapsed)
 
     check()

@@ -2,8 +2,6 @@
 
 import io
 
-from PIL import Image, ImageDraw
-
 from qubes_manager.core.applications import ICON_SIDE
 
 # The frame is wide enough to tell the colour in a menu.
@@ -13,6 +11,9 @@ _SIDE = ICON_SIDE + 2 * (_FRAME + 1)
 
 def app_icon(pixels: bytes, colour: str) -> bytes:
     """A PNG of RGBA *pixels*, ICON_SIDE in a square, framed in *colour*; without pixels only the patch of colour."""
+    # 4 MB that a window without applications does not need.
+    from PIL import Image, ImageDraw
+
     picture = Image.new("RGBA", (_SIDE, _SIDE), (0, 0, 0, 0))
     drawing = ImageDraw.Draw(picture)
     box = (0, 0, _SIDE - 1, _SIDE - 1)

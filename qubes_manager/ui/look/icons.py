@@ -13,7 +13,9 @@ from qubes_manager.core.domain import Domain, DomainState
 from qubes_manager.core.labels import Label
 
 # Sizes in device pixels, for 16 to 32 px icons on screens of 100 to 200 %.
-_SIZES = (16, 20, 24, 32, 48, 64)
+# Those of menus, rows and tool bars, at once and twice their size; larger ones would take half of all memory of icons.
+_SIZES = (16, 20, 24, 32, 48)
+_PROGRAM_SIZES = (*_SIZES, 64, 128)
 _SWATCH = 14
 _STATE_ICONS = {
     DomainState.RUNNING: "state-running",
@@ -42,9 +44,9 @@ def _render(name: str, colour: str, size: int) -> QPixmap:
 
 
 @lru_cache(maxsize=128)
-def _icon(name: str, normal: str, disabled: str) -> QIcon:
+def _icon(name: str, normal: str, disabled: str, sizes: tuple[int, ...] = _SIZES) -> QIcon:
     icon = QIcon()
-    for size in _SIZES:
+    for size in sizes:
         icon.addPixmap(_render(name, normal, size), QIcon.Mode.Normal)
         icon.addPixmap(_render(name, normal, size), QIcon.Mode.Selected)
         icon.addPixmap(_render(name, disabled, size), QIcon.Mode.Disabled)
@@ -61,7 +63,7 @@ def icon(name: str) -> QIcon:
 
 def program_icon() -> QIcon:
     """The program's own icon, which keeps its colours."""
-    return _icon("qubes-manager", "#000000", "#808080")
+    return _icon("qubes-manager", "#000000", "#808080", _PROGRAM_SIZES)
 
 
 @lru_cache(maxsize=16)
