@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qubes_manager.cli.options import DONE, FAILED, INTERRUPTED, add_domains, new_parser, wanted_uris
-from qubes_manager.core.domain import Domain, DomainClass
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.hosts import Hosts
@@ -117,26 +117,31 @@ async def _run(
     options: argparse.Namespace, job: Job, watch: bool, details: bool, recover: bool, openers: Mapping[str, Any]
 ) -> int:
     uris = wanted_uris(options)
-    settled: list[Settlement] = []
-    services = Services.connecting(watch=watch, on_settled=settled.append)
+    kept: dict[DomainKey, None] = {}
+
+    def on_settled(settlement: "Settlement") -> None:
+        print(settlement.sentence, file=sys.stderr)
+        if settlement.is_kept:
+            kept[settlement.key] = None
+
+    services = Services.connecting(watch=watch, on_settled=on_settled)
     # Not closed at the end: the process ends, and libvirt drops what a gone client had.
     await asyncio.gather(*(services.hosts.load(uri, details=details, opener=openers.get(uri)) for uri in uris))
     session = Session(services, uris)
+    if recover:
+        await session.recover()
+    code = await job(session)
+    for key in kept:
+        await _tidy(services, key)
+    return code
+
+
+async def _tidy(services: Services, key: DomainKey) -> None:
+    """Merge what has grown too long by a run that was settled; what the command was asked for is done by now."""
     try:
-        if recover:
-            await session.recover()
-        return await job(session)
-    finally:
-        await _finish_settlements(services, settled)
-
-
-async def _finish_settlements(services: Services, settled: "Sequence[Settlement]") -> None:
-    """Say what became of templates' runs that had ended, and merge what has grown too long by them."""
-    for settlement in settled:
-        print(settlement.sentence, file=sys.stderr)
-    for key in dict.fromkeys(settlement.key for settlement in settled if settlement.is_kept):
-        if services.store.get(key):
-            await services.roots.tidy(key)
+        await services.roots.tidy(key)
+    except QubesManagerError as error:
+        logging.getLogger(__name__).warning("a template’s revisions were not tidied: %s", error)
 
 
 def complain(error: QubesManagerError, verbose: int = 0) -> None:

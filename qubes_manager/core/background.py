@@ -36,7 +36,9 @@ class Background:
     def cancel(self) -> None:
         """Cancel all that runs, and do not wait for it."""
         for task in self._tasks:
-            task.cancel()
+            # One that is being cancelled may be putting something back, and a second time would tear it from that.
+            if not task.cancelling():
+                task.cancel()
 
     async def close(self) -> None:
         """Cancel all that runs, and wait until it has ended; what it starts meanwhile too."""

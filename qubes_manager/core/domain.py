@@ -212,7 +212,7 @@ class Domain:
     @property
     def is_read(self) -> bool:
         """Whether its XML has been read; what ``config`` does not name is only then not there."""
-        return self.config is not UNREAD
+        return not isinstance(self.config, _UnreadConfig)
 
     @property
     def klass(self) -> DomainClass | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from qubes_manager.core.domain import Domain, DomainConfig
+from qubes_manager.core.volumes import OwnVolume, Role
 
 # What libvirt puts between a throw-away disk's file and the domain's name (qemu_snapshot.c).
 TRANSIENT = ".TRANSIENT-"
@@ -26,6 +27,11 @@ def needed_by_others(own: Domain, others: Sequence[Domain]) -> set[str]:
     mentioned = {v.backing for v in recorded} | {v.name for v in recorded} | images_in_use(rest)
     mine = {v.name for v in own.config.volumes}
     return mentioned & mine
+
+
+def may_carry_others(volumes: Iterable[OwnVolume]) -> bool:
+    """Whether volumes of other domains may stand on some of these: on a system, or on what is left of one."""
+    return any(v.role in (Role.ROOT, Role.BASE) for v in volumes)
 
 
 def are_known(domains: Iterable[Domain]) -> bool:

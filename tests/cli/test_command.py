@@ -5,6 +5,12 @@ import sys
 
 import pytest
 
+from qubes_manager.cli import command
+from qubes_manager.cli.command import Session
+from qubes_manager.cli.options import new_parser
+from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.errors import NotFound, QubesManagerError
+from qubes_manager.services.volumes.template_roots import Outcome, Settlement
 from tests.cli.conftest import COMMANDS, run
 
 ALL = [
@@ -96,3 +102,33 @@ def test_a_reader_that_has_enough_is_no_error(uri: str) -> None:
     line = f"{COMMANDS / 'qvm-ls'} -c {uri} | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def settled_run(uri: str, result: int | QubesManagerError) -> tuple[int, list[str]]:
+    """Run a command during which a template's run is settled; returns its code and which templates it tidies."""
+    tidied: list[str] = []
+
+    async def job(session: Session) -> int:
+        async def tidy(key: DomainKey) -> list[str]:
+            tidied.append(key.uuid)
+            raise NotFound("the domain does not exist any more")
+
+        session.services.roots.tidy = tidy  # type: ignore[method-assign]
+        key = DomainKey(uri, "gone")
+        for outcome in (Outcome.COMMITTED, Outcome.DROPPED):
+            session.services.roots.settled.emit(Settlement(key, "debian", outcome, 2, 2))
+        if isinstance(result, QubesManagerError):
+            raise result
+        return result
+
+    return command.run(new_parser("qvm-x", "").parse_args(["-c", uri]), job), tidied
+
+
+def test_tidying_never_decides_how_a_command_ends(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert settled_run(uri, 7) == (7, ["gone"])
+    assert "“debian” has a new revision 2" in capsys.readouterr().err
+
+
+def test_a_command_that_fails_says_why_and_does_not_tidy(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert settled_run(uri, NotFound("the real reason")) == (1, [])
+    assert "the real reason" in capsys.readouterr().err

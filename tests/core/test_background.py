@@ -106,6 +106,28 @@ async def test_closing_waits_for_all_that_cleans_up_after_itself() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_closing_waits_for_what_a_cancel_before_has_begun_to_put_back() -> None:
+    background, steps = Background(), []
+
+    async def undo() -> None:
+        await asyncio.sleep(0.05)
+        steps.append("undone")
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.shield(undo())
+            steps.append("ended")
+
+    background.spawn(work())
+    await asyncio.sleep(0)
+    background.cancel()
+    await asyncio.sleep(0)
+    await background.close()
+    assert steps == ["undone", "ended"]
+
+
 async def test_what_fails_while_it_is_closed_is_heard(caplog: pytest.LogCaptureFixture) -> None:
     background = Background()
 

@@ -49,6 +49,10 @@ def test_class_and_label_are_not_guessed() -> None:
     assert (read.klass, read.label) == (DomainClass.STANDALONE, LABELS["red"])
 
 
+def test_a_copy_of_what_was_not_read_was_not_read_either() -> None:
+    assert not replace(FRESH, config=replace(FRESH.config, notes="x")).is_read
+
+
 def test_the_host_has_its_class_and_colour_whatever_was_read() -> None:
     host = Domain(DomainKey("test:///x", HOST_UUID), "dom0", DomainState.RUNNING)
     assert (host.klass, host.label) == (DomainClass.ADMIN, LABELS["black"])

@@ -122,6 +122,23 @@ async def test_a_run_that_a_creation_settles_is_told_and_tidied(
     await world.appears("mail")
 
 
+async def test_what_somebody_else_made_meanwhile_is_not_tidied_away(world: World, template: DomainKey) -> None:
+    for text in ("two", "three"):
+        await write_in_template(world, template, text)
+    # A program that reads once what there is, and takes its time.
+    slow = World(world.uri, watch=False)
+    await slow.hosts.load(world.uri)
+    copy = await world.cloning.clone(template, "copy")
+    base = world.store.domains[copy].config.volume(Role.ROOT).backing
+    assert base
+    await slow.roots.tidy(template)
+    await slow.hosts.close()
+    assert base in await pool_files(world)
+    await world.lifecycle.start(copy)
+    assert await say(world, copy, "cat /sys_root/file") == "three"
+    await world.lifecycle.kill(copy)
+
+
 async def test_a_start_that_fails_leaves_the_template_as_it_was(
     world: World, template: DomainKey, daemon: PrivateDaemon
 ) -> None:

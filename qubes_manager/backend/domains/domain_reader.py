@@ -14,7 +14,7 @@ from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.connection.subscriptions import Handle
 from qubes_manager.backend.domains.domain_xml import parse_config
-from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState, Ending
+from qubes_manager.core.domain import UNREAD, Domain, DomainConfig, DomainKey, DomainState, Ending
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
@@ -173,7 +173,8 @@ def _configs_now(
         try:
             found[uuid] = parse_config(handle.XMLDesc()) if handle else None
         except etree.XMLSyntaxError:
-            found[uuid] = DomainConfig()
+            # Beyond lxml's limits, for example: what it names is not known, and counts as unread.
+            found[uuid] = UNREAD
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise

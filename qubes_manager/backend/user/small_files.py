@@ -6,8 +6,11 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> bool:
-    """Write *data*, unless it is there already; returns whether it was written. Raises OSError."""
+def write_whole(path: Path, data: bytes, *, durable: bool = False) -> bool:
+    """Write *data*, unless it is there already; returns whether it was written. Raises OSError.
+
+    With *durable* it is there after a crash of the machine too, which takes some milliseconds.
+    """
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == data:
             return False
@@ -16,9 +19,9 @@ def write_whole(path: Path, data: bytes) -> bool:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            # Without it a crash of the machine may leave an empty file under the new name.
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.backend.user.owner import owner
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError, Refused
-from qubes_manager.core.volume_use import needed_by_others
+from qubes_manager.core.volume_use import may_carry_others, needed_by_others
 from qubes_manager.services.domains.undoing import take_away
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
@@ -74,6 +74,8 @@ class Recovery:
     async def _recover(self, domain: Domain) -> bool:
         config = domain.config
         connection = self._hosts.connection(domain.key.connection)
+        if may_carry_others(config.volumes):
+            await self._hosts.refresh_host(domain.key.connection)
         needed = needed_by_others(domain, self._store.of_host(domain.key.connection))
         if config.job:
             log.warning("“%s”: a change that was interrupted (%s) is cleaned up", domain.name, config.job.value)

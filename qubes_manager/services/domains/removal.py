@@ -7,7 +7,7 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import Activity, Domain, DomainKey, Job
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.sizes import format_size
-from qubes_manager.core.volume_use import are_known, needed_by_others
+from qubes_manager.core.volume_use import are_known, may_carry_others, needed_by_others
 from qubes_manager.core.volumes import OwnVolume, Role, chain
 from qubes_manager.services.domains.undoing import take_away
 from qubes_manager.services.hosts.domain_access import actions_on
@@ -25,7 +25,8 @@ class Removal:
         self._forget = forget
 
     async def describe_loss(self, domain: Domain) -> str:
-        """Say in words what removing a domain destroys, and what stays."""
+        """Say in words what removing a domain destroys, and what stays; raises Refused, NotFound."""
+        domain = await self._read(domain.key)
         volumes = domain.config.volumes
         if not volumes:
             return "Its disk images, which this program did not make, stay where they are."
@@ -40,17 +41,23 @@ class Removal:
 
         Volumes that other domains stand on stay, and become theirs.
         """
-        # A domain whose XML was not read yet has volumes that nobody here knows of.
-        await self._hosts.refresh(key)
-        domain = self._store.require(key)
+        domain = await self._read(key)
         refuse_removal(domain, self._store.of_host(key.connection))
-        if not domain.is_read:
-            raise Refused(f"“{domain.name}” cannot be removed yet: what is its own has not been read; try again")
         with self._store.activity(key, Activity.REMOVING):
             async with domain_lock(key.uuid, domain.name):
+                if may_carry_others(domain.config.volumes):
+                    await self._hosts.refresh_host(key.connection)
                 await self._remove(domain)
         await self._hosts.refresh(key)
         await self._forget(domain)
+
+    async def _read(self, key: DomainKey) -> Domain:
+        """The domain as it is now: one that was not read yet has volumes that nobody here knows of."""
+        await self._hosts.refresh(key)
+        domain = self._store.require(key)
+        if not domain.is_read:
+            raise Refused(f"“{domain.name}” cannot be removed yet: what is its own has not been read; try again")
+        return domain
 
     async def _remove(self, domain: Domain) -> None:
         connection = self._hosts.connection(domain.key.connection)

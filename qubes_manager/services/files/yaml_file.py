@@ -40,7 +40,7 @@ class YamlFile(Generic[T]):
     def save(self, value: T) -> None:
         """Write the value; the old file stays until the new one is whole. Raises OSError."""
         text: str = yaml.safe_dump(self._dump(value), allow_unicode=True, sort_keys=False)
-        write_whole(self.path, text.encode())
+        write_whole(self.path, text.encode(), durable=True)
 
     def _set_aside(self, problem: str) -> str:
         kept = self.path.with_suffix(".broken.yaml")

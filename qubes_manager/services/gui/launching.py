@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 
 from qubes_manager.backend.guests.guest_agent import GuestAgent
 from qubes_manager.core.applications import check_id
 from qubes_manager.core.domain import Domain, DomainKey, DomainState
-from qubes_manager.core.errors import GuestError, NotFound, Refused
+from qubes_manager.core.errors import GuestError, NotFound, QubesManagerError, Refused
 from qubes_manager.core.gui_messages import AnnounceLaunch
 from qubes_manager.core.json_lines import MAX_STARTUP_ID
 from qubes_manager.core.progress import SILENT, Progress
@@ -15,6 +16,8 @@ from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.lifecycle import Lifecycle
 from qubes_manager.services.gui.links import GuiLinks
 from qubes_manager.services.hosts.store import DomainStore
+
+log = logging.getLogger(__name__)
 
 # In guests that have a session: what runs a shell line in it, and where its launcher takes orders and answers.
 SESSION_RUNNER = "/usr/lib/qubes-manager/in-session"
@@ -48,16 +51,23 @@ class Launching:
         check_id(app_id)
         domain = self._store.require(key)
         _refuse_without_port(domain)
-        link = self._links.link(key.connection)
         if domain.state is not DomainState.RUNNING:
             progress.step(f"“{domain.name}” is being started")
             await self._lifecycle.start(key)
         progress.step(f"waiting for “{domain.name}”")
         agent = await self._both_sides(key)
         if startup_id:
-            await link.ask(AnnounceLaunch(key.uuid, startup_id[:MAX_STARTUP_ID]))
+            await self._announce(key, startup_id)
         progress.step(f"starting {app_id} in “{domain.name}”")
         await _order(domain, agent, app_id)
+
+    async def _announce(self, key: DomainKey, startup_id: str) -> None:
+        """Let the desktop's sign of a start end with the window; without it the application starts all the same."""
+        if startup_id.isprintable() and len(startup_id) <= MAX_STARTUP_ID:
+            try:
+                await self._links.link(key.connection).ask(AnnounceLaunch(key.uuid, startup_id))
+            except QubesManagerError as error:
+                log.warning("a launch could not be announced: %s", error)
 
     async def _both_sides(self, key: DomainKey) -> GuestAgent:
         """Wait for the guest and for what shows its windows, which come to the screen by themselves then."""

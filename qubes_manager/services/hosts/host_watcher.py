@@ -98,6 +98,11 @@ class HostWatcher:
         await self._reread(uuids)
         await self._read_configs(uuids)
 
+    async def refresh_all(self) -> None:
+        """Read all domains again, XML included, before it returns."""
+        fresh = await self._relist()
+        await self._read_configs([domain.key.uuid for domain in fresh])
+
     def _set_phase(self, phase: HostPhase) -> None:
         self._store.set_host(HostStatus(self._uri, phase))
 

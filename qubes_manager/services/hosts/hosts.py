@@ -90,6 +90,11 @@ class Hosts:
         if watcher := self._watchers.get(key.connection):
             await watcher.refresh([key.uuid])
 
+    async def refresh_host(self, uri: str) -> None:
+        """Read all domains of a connection again, XML included, for who decides what nobody needs any more."""
+        if watcher := self._watchers.get(uri):
+            await watcher.refresh_all()
+
     async def close(self) -> None:
         """End all connections."""
         await self._following.close()

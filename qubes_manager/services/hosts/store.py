@@ -106,6 +106,8 @@ class DomainStore:
 
     def on_batch(self, listener: Callable[[Batch], object]) -> Callable[[], None]:
         """Call *listener* with every batch from now on; the first one has all that is there. Returns what ends it."""
+        # What waits to be told belongs to those who listen already.
+        self.flush()
         disconnect = self._batches.connect(listener)
         self._announced.clear()
         self._mark(self._domains)

@@ -38,6 +38,7 @@ class Cloning:
         check_name(name)
         self._store.refuse_taken(key.connection, name)
         await self._roots.settle(key)
+        await self._hosts.refresh(key)
         domain = self._store.require(key)
         _refuse_clone(domain)
         own = str(uuid.uuid4())
@@ -93,6 +94,8 @@ class Cloning:
 def _refuse_clone(domain: Domain) -> None:
     if domain.is_host:
         raise Refused("dom0 is this machine; it cannot be cloned")
+    if not domain.is_read:
+        raise Refused(f"“{domain.name}” cannot be cloned yet: what is its own has not been read; try again")
     is_template = domain.klass is DomainClass.TEMPLATE
     if domain.state.is_active and not is_template:
         raise Refused(f"“{domain.name}” is running: shut it down first, so that its data are whole")

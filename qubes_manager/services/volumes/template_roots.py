@@ -260,6 +260,8 @@ class TemplateRoots:
         if domain.klass is not DomainClass.TEMPLATE:
             return []
         async with domain_lock(f"{key.uuid}.tidy", domain.name):
+            await self._hosts.refresh(key)
+            domain = self._store.require(key)
             config = domain.config
             current = config.volume(Role.ROOT)
             if current and len(chain(current.name, config.volumes)) > config.keep_revisions:
@@ -286,7 +288,8 @@ class TemplateRoots:
 
     async def _delete_superfluous(self, key: DomainKey) -> list[str]:
         async with domain_lock(key.uuid, self._store.require(key).name):
-            await self._hosts.refresh(key)
+            # Somebody else may have made a domain that stands on these volumes, of which nothing was heard here.
+            await self._hosts.refresh_host(key.connection)
             domain, everyone = self._store.require(key), self._store.of_host(key.connection)
             config = domain.config
             if not are_known(everyone):

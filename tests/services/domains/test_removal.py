@@ -21,6 +21,9 @@ async def test_a_domain_whose_volumes_are_not_known_yet_is_not_removed() -> None
     store.put([unread])
     with pytest.raises(Refused, match="“work” cannot be removed yet"):
         await Removal(Hosts(store, watch=False), store, forget).remove(unread.key)
+    # Nor is it said that its disks stay, when nobody knows whose they are.
+    with pytest.raises(Refused, match="has not been read"):
+        await Removal(Hosts(store, watch=False), store, forget).describe_loss(unread)
     assert store.get(unread.key) == unread
 
 

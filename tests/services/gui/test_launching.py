@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
-from qubes_manager.core.errors import GuestError, Refused
+from qubes_manager.core.errors import GuestError, QubesManagerError, Refused
+from qubes_manager.core.gui_messages import AnnounceLaunch
 from qubes_manager.services.gui.launching import Launching
 from qubes_manager.services.gui.links import GuiLinks
 from qubes_manager.services.hosts.store import DomainStore
@@ -50,3 +51,47 @@ async def test_a_guest_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(GuestError, match="no agent"):
         await launching(SlowGuest(GuestError("no agent"))).application(KEY, "xterm")
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize(
+    "startup_id", ["gnome\xa0terminal_TIME1", "a\udcffb", "tab\there", "x" * 10_000, "plain_TIME2"]
+)
+async def test_no_name_that_the_desktop_has_for_a_launch_keeps_it_from_starting(
+    startup_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unwilling:
+        """Stands for a service that answers what it does not like."""
+
+        def __init__(self) -> None:
+            self.asked: list[AnnounceLaunch] = []
+
+        async def ensure(self) -> None:
+            return
+
+        async def ask(self, request: AnnounceLaunch) -> None:
+            self.asked.append(request)
+            raise QubesManagerError("not now")
+
+    class ReadyGuest:
+        """Stands for a guest whose session has started what it was told to."""
+
+        def __init__(self) -> None:
+            self.orders: list[str] = []
+
+        async def ready(self, _key: DomainKey) -> "ReadyGuest":
+            return self
+
+        async def write_pipe(self, _path: str, order: str) -> bool:
+            self.orders.append(order)
+            return True
+
+        async def read_small_file(self, _path: str) -> bytes:
+            return b"started"
+
+    guest, link = ReadyGuest(), Unwilling()
+    work = launching(guest)  # type: ignore[arg-type]
+    monkeypatch.setattr(work, "_links", SimpleNamespace(link=lambda _uri: link))
+    await work.application(KEY, "xterm", startup_id=startup_id)
+    assert [order.split()[1] for order in guest.orders] == ["xterm"]
+    assert [request.startup_id for request in link.asked] == (["plain_TIME2"] if startup_id == "plain_TIME2" else [])
+    assert ("not now" in caplog.text) is bool(link.asked)

@@ -79,6 +79,18 @@ async def test_a_listener_is_first_told_all_that_is_there() -> None:
     assert heard == [Batch(added=tuple(store.domains.values()))]
 
 
+async def test_one_that_listens_late_takes_nothing_away_from_the_others() -> None:
+    gone = domain("gone")
+    store = store_of(gone, domain("kept"))
+    heard: list[Batch] = []
+    store.on_batch(heard.append)
+    store.flush()
+    store.remove([gone.key])
+    store.on_batch(lambda _batch: None)
+    store.flush()
+    assert [batch.removed for batch in heard][:2] == [(), (gone.key,)]
+
+
 async def test_changes_that_come_together_are_announced_together() -> None:
     kept, gone = domain("kept"), domain("gone")
     store = store_of(kept, gone)
