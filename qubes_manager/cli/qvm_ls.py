@@ -51,7 +51,9 @@ def program() -> NoReturn:
     """The command: as ``main``, but the interpreter does not take apart what the kernel frees at once."""
     code = main()
     try:
-        sys.stdout.flush()
+        # A command without standard output has none to flush.
+        if sys.stdout:
+            sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has enough.
         code = FAILED

@@ -158,7 +158,7 @@ def test_menus_have_the_border_too(desk: Desk) -> None:
 
 def all_windows(desk: Desk) -> list[str]:
     """All windows of the viewers that can be seen, unmanaged ones among them."""
-    return desk.tool("xdotool", "search", "--onlyvisible", "--class", "untrusted|work|[Xx]pra|windows.py").split()
+    return desk.tool("xdotool", "search", "--onlyvisible", "--class", "untrusted|work|[Xx]pra|gui.py").split()
 
 
 def test_full_screen_is_refused_unless_it_is_allowed(desk: Desk) -> None:
