@@ -2,7 +2,7 @@
 # make test   sets everything up and runs all tests
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PYTEST := $(PYTHON) -m pytest
+PYTEST := $(PYTHON) -m tests.reaper $(PYTHON) -m pytest
 # One worker for each core, each with a libvirtd of its own; more than four would only wait for the longest group.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --no-loadscope-reorder
 
