@@ -63,7 +63,7 @@ async def measure(daemon: PrivateDaemon, desk: Desk) -> None:
 
     def click() -> None:
         """What the panel does when an application is chosen."""
-        key = world.named(DOMAINS[0]).key
+        key = world.existing(DOMAINS[0]).key
         asyncio.run_coroutine_threadsafe(world.launching.application(key, "debian-xterm"), loop)
 
     await asyncio.to_thread(from_running, desk, click)
@@ -118,6 +118,7 @@ def from_running(desk: Desk, click: Callable[[], None]) -> None:
     until_window(desk, "one", lambda: desk.run("qubes-manager", "run", "one", "debian-xterm"))
     terminal = desk.windows("[one]")[0]
     clicks, typed, entries = [], [], []
+    pressed = 0.0
 
     def by_hand() -> None:
         desk.raise_window(terminal)
@@ -126,7 +127,6 @@ def from_running(desk: Desk, click: Callable[[], None]) -> None:
         pressed = time.perf_counter()
         desk.keys("Return")
 
-    pressed = 0.0
     for _ in range(LAUNCHES):
         clicks.append(until_window(desk, "one", click))
         entries.append(until_window(desk, "one", lambda: desk.run("qubes-manager", "run", "one", "debian-xterm")))
@@ -191,13 +191,18 @@ def key_delay(desk: Desk, window: str) -> float:
     box, found = desk.box(window), []
     box = Box(box.x, box.y - 52, box.width, box.height)
     for _ in range(KEYS):
-        before = grab(desk, box)
-        start = time.perf_counter()
-        desk.tool("xdotool", "key", "x")
-        wait_for(lambda before=before: grab(desk, box) != before, 20)
-        found.append(time.perf_counter() - start)
+        found.append(until_changed(desk, box, lambda: desk.tool("xdotool", "key", "x")))
         time.sleep(0.3)
     return statistics.median(found)
+
+
+def until_changed(desk: Desk, box: Box, act: Callable[[], object]) -> float:
+    """Seconds from *act* to another picture in an area."""
+    before = grab(desk, box)
+    start = time.perf_counter()
+    act()
+    wait_for(lambda: grab(desk, box) != before, 20)
+    return time.perf_counter() - start
 
 
 def changes(desk: Desk, window: str) -> float:
@@ -215,8 +220,9 @@ def changes(desk: Desk, window: str) -> float:
 def idle(desk: Desk) -> None:
     """The processor time of what shows ten windows of three domains, while nothing happens."""
     for name, windows in zip(DOMAINS, (4, 3, 3), strict=True):
+        terminal = functools.partial(desk.run, "qubes-manager", "run", name, "debian-xterm")
         for _ in range(windows):
-            until_window(desk, name, lambda name=name: desk.run("qubes-manager", "run", name, "debian-xterm"))
+            until_window(desk, name, terminal)
     time.sleep(20)
     processes = desk.processes("qubes_manager.viewers") + desk.processes("qubes_manager gui")
     before = sum(map(ticks, processes))

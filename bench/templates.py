@@ -44,6 +44,7 @@ async def measure(daemon: PrivateDaemon) -> None:
     await world.until(lambda: world.named("dom0"), "libvirt answers")
     template = await world.templates.build(world.uri, "debian", DEBIAN, cache=CACHE, memory=1024)
     root = next(v for v in await world.volumes.list(world.store.domains[template]) if v.role.value == "root")
+    assert root.sizes
     say("the template’s root", root.sizes.allocation / 1e9, "GB", f"{root.sizes.capacity / (1 << 30):.0f} GiB inside")
     await measure_making(world, template)
     await measure_starts(daemon, world)
@@ -86,7 +87,7 @@ def taken(folder: Path) -> int:
 
 async def measure_starts(daemon: PrivateDaemon, world: World) -> None:
     """From the start to the guest agent's first answer: by us and by virsh, in turns, of the same domain."""
-    key = world.named("app0").key
+    key = world.existing("app0").key
     ours: Callable[[], Awaitable[object]] = lambda: world.lifecycle.start(key)  # noqa: E731
 
     async def virsh() -> None:

@@ -85,6 +85,10 @@ class Desk:
         self.screen.picture(path)
         return Image.open(path).convert("RGB")
 
+    def colours(self, area: tuple[int, int, int, int]) -> set[Colour]:
+        """All colours of an area of the screen (left, top, right, bottom)."""
+        return _colours(self.picture().crop(area))
+
     def border(self, window: str, width: int = 6) -> set[Colour]:
         """All colours in a window's border."""
         self.raise_window(window)
@@ -97,7 +101,7 @@ class Desk:
             (left, top, left + width, bottom),
             (right - width, top, right, bottom),
         ]
-        return {colour for strip in strips for _count, colour in picture.crop(strip).getcolors(1 << 16) or ()}
+        return {colour for strip in strips for colour in _colours(picture.crop(strip))}
 
     def until(self, check: Callable[[], object], what: str, timeout: float = 60) -> None:
         """Wait until *check* holds."""
@@ -153,3 +157,9 @@ class Desk:
         self.until(lambda: not self.processes("qubes_manager gui"), "the service ends", 20)
         self.until(lambda: not self.processes("qubes_manager.viewers"), "the viewers end", 20)
         self.screen.close()
+
+
+def _colours(picture: Image.Image) -> set[Colour]:
+    """All colours of an RGB picture."""
+    data = picture.tobytes()
+    return set(zip(data[::3], data[1::3], data[2::3], strict=True))

@@ -5,28 +5,32 @@ accessible.py press NAME  press a menu item or button by its accessible action
 """
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pyatspi
 
 APPLICATION = "Qubes Manager"
 MAX_NODES = 6000
+# Whatever comes from AT-SPI: pyatspi has no types.
+Node = Any
 
 
-def application():
+def application() -> Node:
     for child in pyatspi.Registry.getDesktop(0):
         if child is not None and child.name in (APPLICATION, "qubes-manager", "python3", "python"):
             return child
     return None
 
 
-def role(node):
+def role(node: Node) -> str:
     """The role's name; newer releases of AT-SPI call a push button a button."""
-    name = node.getRoleName()
+    name: str = node.getRoleName()
     return "push button" if name == "button" else name
 
 
-def describe(node, depth):
-    entry = {"role": role(node), "name": node.name, "depth": depth}
+def describe(node: Node, depth: int) -> dict[str, object]:
+    entry: dict[str, object] = {"role": role(node), "name": node.name, "depth": depth}
     states = node.getState()
     entry["states"] = [s for s in ("showing", "enabled", "focused", "checked", "selected", "modal") if has(states, s)]
     try:
@@ -42,18 +46,18 @@ def describe(node, depth):
     return entry
 
 
-def has(states, name):
-    return states.contains(getattr(pyatspi, f"STATE_{name.upper()}"))
+def has(states: Any, name: str) -> bool:
+    return bool(states.contains(getattr(pyatspi, f"STATE_{name.upper()}")))
 
 
-def walk(node, depth=0):
+def walk(node: Node, depth: int = 0) -> Iterator[tuple[Node, int]]:
     yield node, depth
     for child in node:
         if child is not None:
             yield from walk(child, depth + 1)
 
 
-def main():
+def main() -> None:
     app = application()
     if app is None:
         print("[]")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
-from tests.e2e.conftest import PICTURES, Program
+from tests.e2e.conftest import Program
+from tests.screen import PICTURES
 
 pytestmark = pytest.mark.e2e
 
@@ -83,7 +84,9 @@ def test_light_and_dark(start: Callable[..., Program], appearance: str) -> None:
     program = start("--connect", "test:///default", settings=f"appearance: {appearance}\n")
     program.choose("test")
     program.picture(appearance)
-    x, y = program.find("table", "Domains").centre
+    table = program.find("table", "Domains")
+    assert table
+    x, y = table.centre
     look = f"%[fx:p{{{x},{y}}}.intensity]"
     pixel = program.screen.run("convert", str(PICTURES / f"{appearance}.png"), "-format", look, "info:")
     assert (float(pixel) < 0.3) is (appearance == "dark")

@@ -21,6 +21,8 @@ from qubes_manager.services.hosts.store import DomainStore
 from tests.conftest import CACHE, first_builds
 
 COMMANDS = Path(sys.executable).parent
+# Runs a command of ours with its words; *data* is its standard input.
+Run = Callable[..., subprocess.CompletedProcess[str]]
 # What the tests' Debian guest is made of: as little as serves, since it is built where they run.
 DEBIAN = TemplateRecipe("bookworm", size=4 << 30)
 
@@ -36,6 +38,12 @@ class World(Services):
     def named(self, name: str) -> Domain | None:
         return next((d for d in self.store.domains.values() if d.name == name), None)
 
+    def existing(self, name: str) -> Domain:
+        """The domain of that name; the test fails where there is none."""
+        domain = self.named(name)
+        assert domain, f"there is no domain {name}"
+        return domain
+
     async def until(self, check: Callable[[], object], what: str, timeout: float = 30) -> None:
         """Wait until *check* holds."""
         try:
@@ -47,9 +55,7 @@ class World(Services):
 
     async def appears(self, name: str) -> Domain:
         await self.until(lambda: (d := self.named(name)) and d.is_read, f"{name} appears")
-        domain = self.named(name)
-        assert domain
-        return domain
+        return self.existing(name)
 
 
 @pytest.fixture
@@ -144,7 +150,7 @@ def remove_domain(uri: str, name: str) -> None:
 
 
 @pytest.fixture
-def run(daemon: PrivateDaemon) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run(daemon: PrivateDaemon) -> Run:
     """Run a command of ours on the private libvirtd, as a user would type it."""
 
     def run(*words: object, data: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -4,14 +4,17 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, TypeVar
 
 from qubes_manager.backend.connection.call_threads import CallThreads
 from qubes_manager.core.domain import DomainKey
 from tests.integration.conftest import World
 from tests.integration.test_templates import app
+
+T = TypeVar("T")
 
 
 async def create(world: World, name: str) -> None:
@@ -75,7 +78,7 @@ async def _count_calls(uri: str, victim: int, number: int, operation: str, *argu
     count = 0
     honest = CallThreads.run
 
-    async def run(self: CallThreads, what: str, func, *args: object, **options: object) -> object:  # type: ignore[no-untyped-def]
+    async def run(self: CallThreads, what: str, func: Callable[..., T], *args: Any, **options: Any) -> T:
         nonlocal count
         count += 1
         if count == number:

@@ -38,7 +38,8 @@ class Attributes(ctypes.Structure):
 
 
 def atom(name: str) -> int:
-    return x11.XInternAtom(display, name.encode(), 0)
+    number: int = x11.XInternAtom(display, name.encode(), 0)
+    return number
 
 
 def put(window: int, name: str, kind: str, data: bytes, size: int = 8) -> None:
@@ -52,7 +53,7 @@ def atoms(*names: str) -> bytes:
 
 
 def window(title: bytes, x: int = 0, y: int = 0, width: int = 200, height: int = 100, unmanaged: bool = False) -> int:
-    made = x11.XCreateSimpleWindow(display, root, x, y, width, height, 0, 0, 0xFFFFFF)
+    made: int = x11.XCreateSimpleWindow(display, root, x, y, width, height, 0, 0, 0xFFFFFF)
     put(made, "_NET_WM_NAME", "UTF8_STRING", title)
     put(made, "WM_NAME", "STRING", title[:1000])
     if unmanaged:

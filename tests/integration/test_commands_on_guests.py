@@ -6,65 +6,66 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Guest
+from qubes_manager.core.domain import DomainKey
+from tests.integration.conftest import Guest, Run
 
 pytestmark = pytest.mark.guest
 
 
-def test_qvm_ls_shows_the_running_guest_with_its_label(run, guest: Guest) -> None:
+def test_qvm_ls_shows_the_running_guest_with_its_label(run: Run, guest: Guest) -> None:
     done = run("qvm-ls", "--raw-data", "--fields", "name,state,class,label", guest.name)
     assert done.stdout == "shared|Running|StandaloneVM|green\n", done.stderr
 
 
 @pytest.mark.parametrize(("command", "code"), [("true", 0), ("exit 7", 7), ("kill -9 $$", 137)])
-def test_qvm_run_passes_on_the_exit_code(run, guest: Guest, command: str, code: int) -> None:
+def test_qvm_run_passes_on_the_exit_code(run: Run, guest: Guest, command: str, code: int) -> None:
     assert run("qvm-run", guest.name, command).returncode == code
 
 
-def test_qvm_run_connects_all_three_streams(run, guest: Guest) -> None:
+def test_qvm_run_connects_all_three_streams(run: Run, guest: Guest) -> None:
     done = run("qvm-run", "--pass-io", guest.name, "cat; echo trouble >&2; exit 3", data="one\ntwo\n")
     assert (done.stdout, done.stderr, done.returncode) == ("one\ntwo\n", "trouble\n", 3)
 
 
-def test_qvm_run_shows_nothing_without_pass_io(run, guest: Guest) -> None:
+def test_qvm_run_shows_nothing_without_pass_io(run: Run, guest: Guest) -> None:
     done = run("qvm-run", guest.name, "echo hidden; echo hidden >&2")
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_qvm_run_passes_more_than_one_chunk_each_way(run, guest: Guest) -> None:
+def test_qvm_run_passes_more_than_one_chunk_each_way(run: Run, guest: Guest) -> None:
     text = secrets.token_hex(400_000)
     done = run("qvm-run", "--pass-io", guest.name, "cat", data=text)
     assert hashlib.sha256(done.stdout.encode()).digest() == hashlib.sha256(text.encode()).digest()
 
 
-def test_qvm_run_is_user_by_default_and_root_when_asked(run, guest: Guest) -> None:
+def test_qvm_run_is_user_by_default_and_root_when_asked(run: Run, guest: Guest) -> None:
     assert run("qvm-run", "-p", guest.name, "id -un").stdout == "user\n"
     assert run("qvm-run", "-p", "-u", "root", guest.name, "id -un").stdout == "root\n"
 
 
-def test_qvm_run_keeps_words_whole_without_a_shell(run, guest: Guest) -> None:
+def test_qvm_run_keeps_words_whole_without_a_shell(run: Run, guest: Guest) -> None:
     done = run("qvm-run", "-p", "--no-shell", guest.name, "echo", "$HOME; 'a  b'")
     assert done.stdout == "$HOME; 'a  b'\n"
 
 
-def test_qvm_run_strips_escapes_when_asked(run, guest: Guest) -> None:
+def test_qvm_run_strips_escapes_when_asked(run: Run, guest: Guest) -> None:
     hostile = r"printf 'a\033]0;owned\007b\033[31mc\n'"
     assert run("qvm-run", "-p", "--filter-escape-chars", guest.name, hostile).stdout == "abc\n"
     assert "\x1b" in run("qvm-run", "-p", guest.name, hostile).stdout
 
 
-def test_qvm_run_leaves_no_files_in_the_guest(run, guest: Guest) -> None:
+def test_qvm_run_leaves_no_files_in_the_guest(run: Run, guest: Guest) -> None:
     run("qvm-run", "-p", guest.name, "cat", data="x")
     assert run("qvm-run", "-p", "-u", "root", guest.name, "sleep 1; ls /run | grep -c qubes").stdout == "1\n"
 
 
-def test_qvm_run_says_so_when_the_domain_does_not_run(run, fresh) -> None:
+def test_qvm_run_says_so_when_the_domain_does_not_run(run: Run, fresh: DomainKey) -> None:
     done = run("qvm-run", "--no-autostart", "fresh", "true")
     assert done.returncode == 1
     assert done.stderr == "qvm-run: “fresh” is not running\n"
 
 
-def test_a_domain_goes_through_its_life_by_commands(run, fresh) -> None:
+def test_a_domain_goes_through_its_life_by_commands(run: Run, fresh: DomainKey) -> None:
     assert run("qvm-check", "--running", "fresh").returncode == 1
     assert run("qvm-start", "fresh").returncode == 0
     assert run("qvm-check", "--running", "fresh").returncode == 0
@@ -86,7 +87,7 @@ def test_a_domain_goes_through_its_life_by_commands(run, fresh) -> None:
     assert run("qvm-check", "fresh").returncode == 1
 
 
-def test_tags_features_and_properties_are_kept_by_libvirt(run, fresh) -> None:
+def test_tags_features_and_properties_are_kept_by_libvirt(run: Run, fresh: DomainKey) -> None:
     assert run("qvm-tags", "fresh", "add", "b", "a").returncode == 0
     assert run("qvm-tags", "fresh").stdout == "a\nb\n"
     assert run("qvm-tags", "fresh", "del", "b").returncode == 0
@@ -105,7 +106,7 @@ def test_tags_features_and_properties_are_kept_by_libvirt(run, fresh) -> None:
     assert done.stdout == "fresh\n"
 
 
-def test_an_image_is_read_in_the_guest_as_a_usb_drive(run, guest: Guest, shared_folder: Path) -> None:
+def test_an_image_is_read_in_the_guest_as_a_usb_drive(run: Run, guest: Guest, shared_folder: Path) -> None:
     image = shared_folder / "stick.img"
     image.write_bytes(secrets.token_bytes(3 << 20))
     done = run("qvm-block", "attach", "--ro", guest.name, f"dom0:{image}")

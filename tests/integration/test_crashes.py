@@ -107,7 +107,7 @@ async def scene(daemon: PrivateDaemon, tiny_guest: TinyGuest, shared_folder: Pat
 
 async def starts(scene: Scene, world: World, name: str) -> None:
     """The domain starts, as the next thing that a person does; what has started from the same state before need not."""
-    key = world.named(name).key
+    key = world.existing(name).key
     state = (name, await fingerprint(world))
     if state in scene.started:
         return
@@ -187,11 +187,11 @@ async def test_a_templates_run_begins_whole_or_not_at_all(scene: Scene, victim: 
         whom = scene.daemon.pid if victim == "libvirtd" else 0
         through = await asyncio.to_thread(scene.run, whom, number, "start", "tiny")
         world = await scene.look()
-        tiny = world.named("tiny")
+        tiny = world.existing("tiny")
         if tiny.state.is_active:
             assert tiny.config.trial
             await world.lifecycle.kill(tiny.key)
-        assert world.named("tiny").config.revision == 1
+        assert world.existing("tiny").config.revision == 1
         await check_whole(world)
         await starts(scene, world, "work")
         await world.hosts.close()
@@ -204,16 +204,16 @@ async def test_a_templates_run_begins_whole_or_not_at_all(scene: Scene, victim: 
 async def test_a_commit_is_whole_or_not_there(scene: Scene, victim: str) -> None:
     for number in range(1, MOST_CALLS):
         world = await scene.look()
-        tiny = world.named("tiny").key
-        before = world.named("tiny").config.revision
+        tiny = world.existing("tiny").key
+        before = world.existing("tiny").config.revision
         await world.lifecycle.start(tiny)
-        written = world.named("tiny").config.trial
+        written = world.existing("tiny").config.trial
         await quit_cleanly(world, scene.daemon, tiny)
         await world.hosts.close()
         whom = scene.daemon.pid if victim == "libvirtd" else 0
         through = await asyncio.to_thread(scene.run, whom, number, "settle", "tiny")
         world = await scene.look()
-        config = world.named("tiny").config
+        config = world.existing("tiny").config
         assert config.trial == 0
         # Where libvirtd forgot how the run ended, the new revision is kept beside the old one.
         assert config.revision in (before, written)
@@ -233,17 +233,17 @@ async def test_a_commit_is_whole_or_not_there(scene: Scene, victim: str) -> None
 async def test_a_merge_is_whole_or_not_there(scene: Scene, victim: str) -> None:
     for number in range(1, MOST_CALLS):
         world = await scene.look()
-        tiny = world.named("tiny").key
-        while len([v for v in revisions(world.named("tiny").config.volumes) if v.backing]) < 2:
+        tiny = world.existing("tiny").key
+        while len([v for v in revisions(world.existing("tiny").config.volumes) if v.backing]) < 2:
             await world.lifecycle.start(tiny)
             await quit_cleanly(world, scene.daemon, tiny)
             await world.roots.settle(tiny)
-        current = world.named("tiny").config.revision
+        current = world.existing("tiny").config.revision
         await world.hosts.close()
         whom = scene.daemon.pid if victim == "libvirtd" else 0
         through = await asyncio.to_thread(scene.run, whom, number, "tidy", "tiny")
         world = await scene.look()
-        assert world.named("tiny").config.revision == current
+        assert world.existing("tiny").config.revision == current
         await starts(scene, world, "work")
         await world.hosts.close()
         if through:
@@ -253,7 +253,7 @@ async def test_a_merge_is_whole_or_not_there(scene: Scene, victim: str) -> None:
 
 async def test_qemu_is_killed_while_a_template_runs(scene: Scene) -> None:
     world = await scene.look()
-    tiny = world.named("tiny").key
+    tiny = world.existing("tiny").key
     await world.lifecycle.start(tiny)
     os.kill(scene.daemon.qemu_pid("tiny"), signal.SIGKILL)
     async with asyncio.timeout(20):
@@ -261,7 +261,7 @@ async def test_qemu_is_killed_while_a_template_runs(scene: Scene) -> None:
             await asyncio.sleep(0.1)
             await world.hosts.refresh(tiny)
     world = await scene.look()
-    config = world.named("tiny").config
+    config = world.existing("tiny").config
     assert (config.revision, config.trial, len(config.volumes)) == (1, 0, 3)
     await starts(scene, world, "tiny")
     await world.hosts.close()

@@ -2,16 +2,20 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import libvirt
 import pytest
 
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.errors import BadInput, Cancelled, HostCallFailed, NotFound, Refused
+from qubes_manager.core.labels import LABELS
 from tests.heard_progress import HeardProgress
 from tests.integration.conftest import World
 
@@ -28,8 +32,8 @@ def image(shared_folder: Path) -> Path:
     return path
 
 
-def request(image: Path | None, **changes: object) -> CreationRequest:
-    return CreationRequest(**{"name": "made", "label": "blue", "image": image, "graphics": False, **changes})
+def request(image: Path | None, **changes: Any) -> CreationRequest:
+    return replace(CreationRequest("made", "blue", image=image, graphics=False), **changes)
 
 
 async def test_a_domain_is_made_of_a_copy_that_is_the_same_to_the_bit(world: World, image: Path) -> None:
@@ -37,7 +41,7 @@ async def test_a_domain_is_made_of_a_copy_that_is_the_same_to_the_bit(world: Wor
     progress = HeardProgress()
     key = await world.creation.create(world.uri, request(image, checksum=digest), progress=progress)
     domain = world.store.domains[key]
-    assert (domain.klass, domain.label.name, domain.state) == ("StandaloneVM", "blue", DomainState.HALTED)
+    assert (domain.klass, domain.label, domain.state) == ("StandaloneVM", LABELS["blue"], DomainState.HALTED)
     copy = Path(domain.config.disks[0].source)
     assert hashlib.sha256(copy.read_bytes()).hexdigest() == digest
     assert copy.stat().st_blocks * 512 < 16 << 20, "holes stay holes"
@@ -137,10 +141,10 @@ async def test_a_name_that_somebody_takes_meanwhile_leaves_no_volume(world: Worl
         await late.hosts.close()
 
 
-async def test_the_demo_comes_and_goes_whole(world: World, tiny_guest) -> None:
+async def test_the_demo_comes_and_goes_whole(world: World, tiny_guest: TinyGuest) -> None:
     made = await world.demo.create(world.uri)
     assert [world.store.domains[key].name for key in made] == ["work", "personal", "untrusted"]
-    assert [world.store.domains[key].label.name for key in made] == ["blue", "yellow", "red"]
+    assert [world.store.domains[key].label for key in made] == [LABELS[name] for name in ("blue", "yellow", "red")]
     assert await world.demo.create(world.uri) == []
     await asyncio.gather(*(world.lifecycle.start(key) for key in made))
     assert await asyncio.gather(*(world.commands.run(key, "true") for key in made)) == [0, 0, 0]

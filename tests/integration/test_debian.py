@@ -1,8 +1,7 @@
 """The full Debian guest: what a person does with templates, on the real thing and by the real commands."""
 
 import asyncio
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,13 @@ from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.services.making.creation import boot_words
-from tests.integration.conftest import World, remove_all
+from tests.integration.conftest import Run, World, remove_all
 from tests.integration.templates import pool_files
 from tests.integration.test_templates import KEPT, app
 
 pytestmark = [pytest.mark.guest, pytest.mark.debian, pytest.mark.timeout(900)]
 # The display server takes seconds of each start in software emulation, and nothing here looks at windows.
 NO_WINDOWS = "systemd.mask=qubes-manager-gui.service"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import Activity, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, GuestError, Refused
+from qubes_manager.core.labels import LABELS
 from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
 from qubes_manager.services.hosts.store import HostPhase
 from tests.integration.conftest import Guest, World
@@ -24,7 +26,7 @@ def virsh(daemon: PrivateDaemon, *words: str, data: str | None = None) -> str:
 
 
 async def test_a_start_shows_its_progress_and_then_the_state(world: World, fresh: DomainKey) -> None:
-    seen = []
+    seen: list[Activity | None] = []
     world.store.on_batch(lambda batch: seen.extend(d.activity for d in batch.changed if d.key == fresh))
     # The first batch has everything as added; what comes now are changes.
     world.store.flush()
@@ -46,7 +48,7 @@ async def test_a_qemu_that_is_killed_from_outside_shows_as_ended(
 
 
 async def test_a_domain_that_virsh_defines_renames_and_removes_comes_and_goes(
-    world: World, daemon: PrivateDaemon, tmp_path
+    world: World, daemon: PrivateDaemon, tmp_path: Path
 ) -> None:
     xml = tmp_path / "d.xml"
     xml.write_text(
@@ -58,11 +60,11 @@ async def test_a_domain_that_virsh_defines_renames_and_removes_comes_and_goes(
     assert domain.klass == "StandaloneVM"
     assert domain.label is None
     await world.properties.set_label(domain.key, "red")
-    assert world.store.domains[domain.key].label.name == "red"
+    assert world.store.domains[domain.key].label is LABELS["red"]
     virsh(daemon, "domrename", "outside", "renamed")
     await world.until(lambda: world.named("renamed") and not world.named("outside"), "the new name")
     virsh(daemon, "desc", "renamed", "--config", "a & b")
-    await world.until(lambda: world.named("renamed").config.notes == "a & b", "the notes")
+    await world.until(lambda: world.existing("renamed").config.notes == "a & b", "the notes")
     virsh(daemon, "undefine", "renamed")
     await world.until(lambda: not world.named("renamed"), "the row goes")
 
@@ -114,7 +116,9 @@ async def test_the_agent_and_the_figures_of_a_guest_arrive(world: World, guest: 
     assert 0 <= usage.cpu_percent <= 100
 
 
-async def test_a_transient_domain_vanishes_when_it_stops(world: World, daemon: PrivateDaemon, fresh, tmp_path) -> None:
+async def test_a_transient_domain_vanishes_when_it_stops(
+    world: World, daemon: PrivateDaemon, fresh: DomainKey, tmp_path: Path
+) -> None:
     xml = tmp_path / "t.xml"
     text = virsh(daemon, "dumpxml", "fresh").replace("<name>fresh</name>", "<name>passing</name>")
     xml.write_text("\n".join(line for line in text.splitlines() if "<uuid>" not in line))

@@ -17,7 +17,7 @@ import pytest
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey
-from tests.desk import COMMANDS, Desk
+from tests.desk import COMMANDS, Colour, Desk
 from tests.e2e.conftest import NO_OFFER, Program
 from tests.integration.conftest import World, remove_all
 from tests.integration.test_templates import KEPT
@@ -317,10 +317,9 @@ def test_the_screen_and_the_serial_console_are_seen(desk: Desk) -> None:
     desk.until(lambda: not desk.processes("viewers.console"), "the consoles end")
 
 
-def inside(desk: Desk, window: str) -> set[tuple[int, int, int]]:
+def inside(desk: Desk, window: str) -> set[Colour]:
     box = desk.box(window)
-    picture = desk.picture().crop((box.x + 10, box.y + 100, box.x + box.width - 10, box.y + box.height - 10))
-    return {colour for _n, colour in picture.getcolors(1 << 20) or ()}
+    return desk.colours((box.x + 10, box.y + 100, box.x + box.width - 10, box.y + box.height - 10))
 
 
 def test_the_guest_s_session_starts_anew_and_its_windows_come_again(desk: Desk) -> None:

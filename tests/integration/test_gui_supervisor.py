@@ -47,7 +47,7 @@ class Heard(list[GuiStatus | None]):
         self.append(status)
 
     def phases(self) -> list[GuiPhase | None]:
-        return [status and status.phase for status in self]
+        return [status.phase if status else None for status in self]
 
 
 async def test_a_guest_that_offers_no_windows_is_said_to_be_silent(

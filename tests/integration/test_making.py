@@ -5,7 +5,9 @@ import lzma
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,15 +21,15 @@ from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Cancelled, Refused
+from qubes_manager.core.labels import LABELS
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import Role
 from tests.heard_progress import HeardProgress
-from tests.integration.conftest import COMMANDS, World, remove_all
+from tests.integration.conftest import COMMANDS, Run, World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files
 from tests.integration.test_templates import KEPT, app
 
 pytestmark = pytest.mark.guest
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # Real-mode code for a boot sector: says K on the first serial line, and stops.
 _BOOT = bytes.fromhex("baf803b04beefaf4")
@@ -67,9 +69,9 @@ async def test_an_image_becomes_a_template_and_its_domains_boot_by_themselves(
     done = run("qvm-template", "import", "--checksum-file", sums, "own", image)
     assert done.returncode == 0, done.stderr
     own = await world.appears("own")
-    await world.until(lambda: not world.named("own").config.job, "it is whole")
-    root = world.named("own").config.volume(Role.ROOT)
-    assert (root.revision, root.verified) == (1, f"sha256:{digest}")
+    await world.until(lambda: not world.existing("own").config.job, "it is whole")
+    root = world.existing("own").config.volume(Role.ROOT)
+    assert root and (root.revision, root.verified) == (1, f"sha256:{digest}")
     assert run("qvm-volume", "info", "own:root", "verified").stdout == f"sha256:{digest}\n"
     assert "is unchanged" in run("qvm-volume", "verify", "own:root").stdout
     assert own.klass is DomainClass.TEMPLATE
@@ -88,7 +90,7 @@ async def test_an_image_becomes_a_template_and_its_domains_boot_by_themselves(
 
 
 def _path_of(name: str) -> Callable[..., Callable[[], str]]:
-    def find(raw) -> Callable[[], str]:  # type: ignore[no-untyped-def]
+    def find(raw: Any) -> Callable[[], str]:
         path: str = raw.storagePoolLookupByName("qubes-manager").storageVolLookupByName(name).path()
         return lambda: path
 
@@ -99,7 +101,12 @@ def _path_of(name: str) -> Callable[..., Callable[[], str]]:
 async def test_a_packed_image_is_unpacked(world: World, made: DomainKey, shared_folder: Path, packed: str) -> None:
     image = bootable(shared_folder)
     data = image.read_bytes()
-    pack = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.ZstdCompressor().compress}[packed]
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress,
+        "xz": lzma.compress,
+        "zst": zstandard.ZstdCompressor().compress,
+    }
+    pack = packers[packed]
     source = shared_folder / f"boots.img.{packed}"
     source.write_bytes(pack(data))
     key = await world.creation.create(
@@ -155,9 +162,13 @@ async def test_the_three_domains_come_from_a_template_unattended(
     assert done.returncode == 0, done.stderr
     assert done.stdout == "template tiny; made work, personal, untrusted\n"
     for name, label in (("work", "blue"), ("personal", "yellow"), ("untrusted", "red")):
-        await world.until(lambda n=name: (d := world.named(n)) and d.state is DomainState.RUNNING and d.is_read, name)
-        domain = world.named(name)
-        assert (domain.label.name, domain.config.template) == (label, "tiny")
+        domain = await world.appears(name)
+        await world.until(partial(runs, world, domain.key), f"{name} runs")
+        assert (domain.label, domain.config.template) == (LABELS[label], "tiny")
+
+
+def runs(world: World, key: DomainKey) -> bool:
+    return world.store.domains[key].state is DomainState.RUNNING
 
 
 async def test_the_command_line_makes_clones_lists_and_changes(world: World, made: DomainKey, run: Run) -> None:
@@ -220,14 +231,20 @@ async def test_volumes_go_out_and_come_in(world: World, made: DomainKey, run: Ru
     done = run("qvm-volume", "import", "work:private", filled)
     assert done.returncode == 0, done.stderr
     await world.hosts.refresh(work)
-    private = Path(world.store.domains[work].config.disk(Role.PRIVATE).source)
+    private = private_file(world, work)
     raw = shared_folder / "back.img"
     run_tool_now(["qemu-img", "convert", "-O", "raw", private, raw])
     assert raw.read_bytes() == filled.read_bytes()
     assert run("qvm-volume", "clear", "-f", "work:private").returncode == 0
     await world.hosts.refresh(work)
-    assert Path(world.store.domains[work].config.disk(Role.PRIVATE).source) != private
+    assert private_file(world, work) != private
     assert not private.exists()
+
+
+def private_file(world: World, key: DomainKey) -> Path:
+    disk = world.store.domains[key].config.disk(Role.PRIVATE)
+    assert disk
+    return Path(disk.source)
 
 
 async def test_a_pool_of_ones_own_takes_volumes(world: World, made: DomainKey, run: Run, daemon: PrivateDaemon) -> None:

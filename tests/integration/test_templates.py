@@ -1,9 +1,9 @@
 """Templates and the domains made from them, on real guests: what persists, what does not, and what a crash leaves."""
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.volumes import Role, revisions
 from qubes_manager.services.volumes.template_roots import Outcome, Settlement
-from tests.integration.conftest import World, remove_all
+from tests.integration.conftest import Run, World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files, say
 
 pytestmark = pytest.mark.guest
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.guest
 KEPT = ("shared", "debian")
 
 
-def app(name: str, template: str = "tiny", **changes: object) -> CreationRequest:
-    fields = {"klass": DomainClass.APP, "template": template, "memory": 256, "vcpus": 1, "netvm": ""}
+def app(name: str, template: str = "tiny", **changes: Any) -> CreationRequest:
+    fields: dict[str, Any] = {"klass": DomainClass.APP, "template": template, "memory": 256, "vcpus": 1, "netvm": ""}
     return CreationRequest(name, "blue", **{**fields, "graphics": False, "private_size": 64 << 20, **changes})
 
 
@@ -81,7 +81,7 @@ async def test_a_template_is_changed_while_its_domains_run(world: World, templat
 
 
 async def test_a_killed_template_keeps_its_old_revision_and_says_so(world: World, template: DomainKey) -> None:
-    heard = []
+    heard: list[Settlement] = []
     world.roots.settled.connect(heard.append)
     before = await pool_files(world)
     await world.lifecycle.start(template)
@@ -103,9 +103,7 @@ async def end_unseen(world: World, template: DomainKey, text: str) -> None:
     assert world.store.domains[template].config.trial
 
 
-async def test_a_run_that_a_creation_settles_is_told_and_tidied(
-    world: World, template: DomainKey, run: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+async def test_a_run_that_a_creation_settles_is_told_and_tidied(world: World, template: DomainKey, run: Run) -> None:
     heard: list[Settlement] = []
     world.roots.settled.connect(heard.append)
     await end_unseen(world, template, "two")
@@ -118,7 +116,8 @@ async def test_a_run_that_a_creation_settles_is_told_and_tidied(
     assert "“tiny” has a new revision 3" in done.stderr
     await world.hosts.refresh(template)
     config = world.store.domains[template].config
-    assert (config.revision, config.volume(Role.ROOT).backing) == (3, "")
+    root = config.volume(Role.ROOT)
+    assert root and (root.revision, root.backing) == (3, "")
     await world.appears("mail")
 
 

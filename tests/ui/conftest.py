@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import qasync
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
@@ -43,13 +45,21 @@ def services() -> Services:
     return Services.connecting(watch=True)
 
 
+@pytest.fixture
+def parent(qtbot: QtBot) -> QWidget:
+    """What dialogs stand above."""
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    return parent
+
+
 def run(loop: qasync.QEventLoop, work: Coroutine[Any, Any, Any]) -> Any:
     return loop.run_until_complete(asyncio.wait_for(work, 10))
 
 
-def domain(name: str, **config: object) -> Domain:
-    fields = {"label": LABELS["blue"], "klass": DomainClass.STANDALONE, "gui_port": True, **config}
-    return Domain(DomainKey("x", name), name, DomainState.RUNNING, config=DomainConfig(**fields))
+def domain(name: str, **config: Any) -> Domain:
+    ordinary = DomainConfig(label=LABELS["blue"], klass=DomainClass.STANDALONE, gui_port=True)
+    return Domain(DomainKey("x", name), name, DomainState.RUNNING, config=replace(ordinary, **config))
 
 
 async def shown_box() -> QMessageBox:

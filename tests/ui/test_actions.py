@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import DomainKey, DomainState
 from qubes_manager.core.operations import OPERATIONS
@@ -22,7 +23,7 @@ def test_every_action_has_its_icon_and_every_domain_action_its_operation(qapp: Q
     assert len(keys) == len(set(keys)), "a key does one thing"
 
 
-def test_actions_are_enabled_where_they_apply(qtbot) -> None:
+def test_actions_are_enabled_where_they_apply(qtbot: QtBot) -> None:
     bar = MessageBar()
     qtbot.addWidget(bar)
     actions = ActionSet(bar, DOMAIN_ACTIONS, lambda _id: None)

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import qasync
+from PySide6.QtWidgets import QMenu
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.settings import Settings
@@ -18,7 +22,7 @@ HOST = Domain(DomainKey("x", HOST_UUID), "dom0", DomainState.RUNNING)
 
 
 @pytest.fixture
-def window(qtbot, loop, services: Services) -> MainWindow:
+def window(qtbot: QtBot, loop: qasync.QEventLoop, services: Services) -> MainWindow:
     window = MainWindow(services, Settings(setup_offered=True))
     qtbot.addWidget(window)
     return window
@@ -28,7 +32,8 @@ def test_what_is_alone_is_a_check_box_or_has_a_sub_menu(window: MainWindow) -> N
     for actions in (window.window_actions, window.domain_actions):
         for spec, action in actions:
             if spec.alone:
-                assert action.isCheckable() or (action.menu() and action.menu().actions()), spec.id
+                menu = action.menu()
+                assert action.isCheckable() or (isinstance(menu, QMenu) and menu.actions()), spec.id
             else:
                 assert action.menu() is None, spec.id
 
@@ -36,7 +41,7 @@ def test_what_is_alone_is_a_check_box_or_has_a_sub_menu(window: MainWindow) -> N
 def test_every_action_of_the_window_reaches_its_work(window: MainWindow) -> None:
     done: list[str] = []
     for action_id in window.window_commands.work:
-        window.window_commands.work[action_id] = lambda action_id=action_id: done.append(action_id)
+        window.window_commands.work[action_id] = partial(done.append, action_id)
     for _spec, action in window.window_actions:
         action.setEnabled(True)
         if not action.menu():
@@ -44,7 +49,9 @@ def test_every_action_of_the_window_reaches_its_work(window: MainWindow) -> None
     assert done == [spec.id for spec in WINDOW_ACTIONS if not spec.alone]
 
 
-def test_an_action_of_domains_is_done_to_those_that_are_chosen(window: MainWindow, loop, services: Services) -> None:
+def test_an_action_of_domains_is_done_to_those_that_are_chosen(
+    window: MainWindow, loop: qasync.QEventLoop, services: Services
+) -> None:
     done: list[str] = []
 
     async def note(domains: Sequence[Domain]) -> None:
@@ -61,7 +68,9 @@ def test_an_action_of_domains_is_done_to_those_that_are_chosen(window: MainWindo
     assert done == ["bank"]
 
 
-def test_the_line_below_counts_domains_without_the_host(window: MainWindow, loop, services: Services) -> None:
+def test_the_line_below_counts_domains_without_the_host(
+    window: MainWindow, loop: qasync.QEventLoop, services: Services
+) -> None:
     async def work() -> None:
         services.store.set_host(HostStatus("x", HostPhase.CONNECTED))
         services.store.put([HOST])

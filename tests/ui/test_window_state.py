@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import qasync
 from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.settings import ColumnSetting, Settings
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
@@ -26,7 +28,7 @@ KEPT = Settings(
 )
 
 
-def test_what_is_restored_is_what_is_collected(qtbot, loop, services: Services) -> None:
+def test_what_is_restored_is_what_is_collected(qtbot: QtBot, loop: qasync.QEventLoop, services: Services) -> None:
     window = MainWindow(services, KEPT)
     qtbot.addWidget(window)
     header = window.view.horizontalHeader()
@@ -40,7 +42,7 @@ def test_what_is_restored_is_what_is_collected(qtbot, loop, services: Services) 
     assert replace(collected, columns=KEPT.columns) == KEPT
 
 
-def test_what_the_user_changes_is_collected(qtbot, loop, services: Services) -> None:
+def test_what_the_user_changes_is_collected(qtbot: QtBot, loop: qasync.QEventLoop, services: Services) -> None:
     window = MainWindow(services, Settings(sort_column="gone"))
     qtbot.addWidget(window)
     assert window.current_settings().sort_column == "name"

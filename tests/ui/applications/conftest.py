@@ -3,6 +3,7 @@
 import pytest
 import qasync
 from PySide6.QtTest import QAbstractItemModelTester
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import Domain
 from qubes_manager.models.applications_model import ApplicationsModel
@@ -40,7 +41,7 @@ class Panel:
 
 
 @pytest.fixture
-def panel(qtbot, loop) -> Panel:
+def panel(qtbot: QtBot, loop: qasync.QEventLoop) -> Panel:
     panel = Panel(loop)
     qtbot.addWidget(panel.widget)
     return panel

@@ -1,7 +1,9 @@
 """The panel of applications, and what stands in it."""
 
 from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtTest import QTest
 
+from qubes_manager.models.applications_model import Entry
 from tests.ui.applications.conftest import Panel
 from tests.ui.conftest import domain
 
@@ -23,15 +25,15 @@ def test_applications_stand_below_their_domain_favourites_first(panel: Panel) ->
     assert panel.widget.tree.isExpanded(bank)
 
 
-def test_searching_finds_applications_and_domains_and_return_starts_the_first(panel: Panel, qtbot) -> None:
+def test_searching_finds_applications_and_domains_and_return_starts_the_first(panel: Panel) -> None:
     panel.show(domain("work"), domain("bank"))
-    started = []
+    started: list[Entry] = []
     panel.widget.launch.connect(started.append)
-    qtbot.keyClicks(panel.widget.search, "work fire")
+    QTest.keyClicks(panel.widget.search, "work fire")
     assert panel.texts() == {"work": ["Firefox"]}
-    qtbot.keyClick(panel.widget.search, Qt.Key.Key_Return)
+    QTest.keyClick(panel.widget.search, Qt.Key.Key_Return)
     assert [(entry.domain.name, entry.application.id) for entry in started] == [("work", "firefox")]
-    qtbot.keyClicks(panel.widget.search, "nothing at all")
+    QTest.keyClicks(panel.widget.search, "nothing at all")
     assert panel.texts() == {}
     assert "fits" in panel.widget._hint.text()
 
@@ -48,7 +50,7 @@ def test_a_group_that_was_closed_stays_closed(panel: Panel) -> None:
 
 def test_a_click_on_a_group_starts_nothing(panel: Panel) -> None:
     panel.show(domain("work"))
-    started = []
+    started: list[Entry] = []
     panel.widget.launch.connect(started.append)
     panel.widget.tree.activated.emit(panel.model.index(0, 0))
     panel.widget.tree.activated.emit(QModelIndex())

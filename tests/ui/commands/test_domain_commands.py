@@ -1,17 +1,16 @@
 """What is behind the actions of domains, and what is offered when a guest does not shut down."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
+import qasync
 from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import DomainKey, DomainState
 from qubes_manager.core.errors import HostCallFailed
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.core.signal import Signal
 from qubes_manager.services.assembly import Services
-from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
-from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.domains.lifecycle import Lifecycle, ShutdownTimedOut
 from qubes_manager.ui.actions import DOMAIN_ACTIONS
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.feedback.confirm import Confirmation
@@ -25,18 +24,19 @@ from tests.waiting import until
 WORK = domain()
 
 
-class Lifecycle:
+class HangingGuests(Lifecycle):
     """Stands in for guests that hang: those take a minute each."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Services) -> None:
+        super().__init__(services.hosts, services.store, services.roots, services.lists.refresh)
         self.killed: list[DomainKey] = []
         self.waited: list[DomainKey] = []
 
-    async def shutdown(self, key: DomainKey, timeout: float) -> None:
+    async def shutdown(self, key: DomainKey, timeout: float = 0) -> None:
         assert timeout == 60
         raise ShutdownTimedOut(replace(WORK, key=key), timeout)
 
-    async def wait_halted(self, key: DomainKey, timeout: float) -> None:
+    async def wait_halted(self, key: DomainKey, timeout: float = 0) -> None:
         self.waited.append(key)
 
     async def start(self, key: DomainKey, passphrase: str = "") -> None:
@@ -45,24 +45,16 @@ class Lifecycle:
     async def kill(self, key: DomainKey) -> None:
         self.killed.append(key)
 
-    pause = restart = kill
 
-
-def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> None:
+def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(
+    loop: qasync.QEventLoop, qtbot: QtBot, services: Services
+) -> None:
     messages = MessageBar()
     qtbot.addWidget(messages)
 
     async def work() -> None:
-        store = DomainStore()
-        store.put([WORK])
-        lifecycle = Lifecycle()
-        services = SimpleNamespace(
-            store=store,
-            lifecycle=lifecycle,
-            removal=SimpleNamespace(remove=None),
-            promotion=SimpleNamespace(to_template=None),
-            links=SimpleNamespace(added=Signal()),
-        )
+        services.store.put([WORK])
+        services.lifecycle = lifecycle = HangingGuests(services)
         confirmation = Confirmation(messages, {"shutdown", "start"})
         commands = DomainCommands(
             messages, services, Tasks(messages.show_error), messages, confirmation, Jobs(messages), lambda: None
@@ -90,7 +82,7 @@ def test_a_shutdown_that_takes_long_offers_to_wait_or_to_kill(loop, qtbot) -> No
     run(loop, work())
 
 
-def test_every_action_of_domains_has_its_operation_and_its_work(qtbot, services: Services) -> None:
+def test_every_action_of_domains_has_its_operation_and_its_work(qtbot: QtBot, services: Services) -> None:
     bar = MessageBar()
     qtbot.addWidget(bar)
     tasks, confirmation = Tasks(bar.show_error), Confirmation(bar, set())

@@ -1,16 +1,18 @@
 """The choice of applications for the menu."""
 
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+
 from qubes_manager.core.applications import Application
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
 from tests.ui.conftest import APPS, domain
 
 
-def test_shortcuts_are_chosen_in_two_lists(qtbot) -> None:
-    dialog = AppShortcutsDialog(None, domain("work", menu=("xterm",)), APPS)
-    qtbot.addWidget(dialog)
+def test_shortcuts_are_chosen_in_two_lists(parent: QWidget) -> None:
+    dialog = AppShortcutsDialog(parent, domain("work", menu=("xterm",)), APPS)
     assert not dialog.all.isChecked()
     assert dialog.chosen() == ["xterm"]
-    qtbot.keyClicks(dialog.search, "edit")
+    QTest.keyClicks(dialog.search, "edit")
     dialog._buttons[1].click()
     assert dialog.chosen() == ["editor", "xterm"]
     dialog.selected.setCurrentRow(1)
@@ -24,9 +26,8 @@ def test_shortcuts_are_chosen_in_two_lists(qtbot) -> None:
     assert not dialog.available.isEnabled()
 
 
-def test_all_are_in_the_menu_where_nothing_was_chosen(qtbot) -> None:
-    dialog = AppShortcutsDialog(None, domain("work"), APPS)
-    qtbot.addWidget(dialog)
+def test_all_are_in_the_menu_where_nothing_was_chosen(parent: QWidget) -> None:
+    dialog = AppShortcutsDialog(parent, domain("work"), APPS)
     assert dialog.all.isChecked()
     assert dialog.chosen() is None
     dialog.all.setChecked(False)

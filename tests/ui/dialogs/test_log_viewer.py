@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from qubes_manager.services.crossing.clipboard import InterDomainClipboard
 from qubes_manager.services.files.log_paths import LogPaths
@@ -30,7 +32,7 @@ def big_log(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_log_of_100_mb_opens_at_its_end_and_older_text_comes_on_demand(qtbot, big_log: Path) -> None:
+def test_a_log_of_100_mb_opens_at_its_end_and_older_text_comes_on_demand(parent: QWidget, big_log: Path) -> None:
     import qasync
 
     loop = qasync.QEventLoop(QApplication.instance(), already_running=False)
@@ -45,16 +47,20 @@ def test_a_log_of_100_mb_opens_at_its_end_and_older_text_comes_on_demand(qtbot, 
             longest = max(longest, time.perf_counter() - start)
 
     async def work() -> None:
-        tasks = []
+        tasks: list[asyncio.Task[None]] = []
+
+        def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            tasks.append(asyncio.create_task(work))
+            return tasks[-1]
+
         viewer = LogViewer(
-            None,
+            parent,
             Logs(LogPaths(big_log.parent)),
             InterDomainClipboard(),
-            lambda w: tasks.append(loop.create_task(w)) or tasks[-1],
+            spawn,
             None,
             "test:///x",
         )
-        qtbot.addWidget(viewer)
         tasks[0].cancel()
         viewer.show()
         watch = loop.create_task(beat())

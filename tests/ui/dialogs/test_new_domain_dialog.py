@@ -1,5 +1,7 @@
 """The form by which domains are made."""
 
+from PySide6.QtWidgets import QWidget
+
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.services.hosts.networks import NONE, USER
 from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
@@ -7,9 +9,8 @@ from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
 NETWORKS = [USER, NONE]
 
 
-def test_the_new_domain_form_says_what_is_wrong_beside_the_field(qtbot) -> None:
-    dialog = NewDomainDialog(None, [Offer("test:///x")], lambda _uri, name: name == "taken")
-    qtbot.addWidget(dialog)
+def test_the_new_domain_form_says_what_is_wrong_beside_the_field(parent: QWidget) -> None:
+    dialog = NewDomainDialog(parent, [Offer("test:///x")], lambda _uri, name: name == "taken")
     # Without a template it is about images.
     assert not dialog.ok.isEnabled()
     dialog.image.path.setText("/some/image.qcow2")
@@ -25,10 +26,9 @@ def test_the_new_domain_form_says_what_is_wrong_beside_the_field(qtbot) -> None:
     assert not dialog.ok.isEnabled(), "there is no template to make an AppVM from"
 
 
-def test_with_a_template_name_and_colour_are_enough(qtbot) -> None:
+def test_with_a_template_name_and_colour_are_enough(parent: QWidget) -> None:
     offer = Offer("test:///x", ["debian-12", "debian-13"], "debian-13", [*NETWORKS, ("network default", "default")], "")
-    dialog = NewDomainDialog(None, [offer], lambda _uri, _name: False)
-    qtbot.addWidget(dialog)
+    dialog = NewDomainDialog(parent, [offer], lambda _uri, _name: False)
     dialog.show()
     assert dialog.template.isVisible()
     assert not dialog.image.isVisible()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import qasync
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from qubes_manager.core.operations import OPERATIONS
@@ -12,9 +13,7 @@ from tests.ui.conftest import press, run, shown_box
 WORK = domain()
 
 
-def test_the_safe_button_is_the_default_and_a_tick_is_remembered(loop, qtbot) -> None:
-    parent = QWidget()
-    qtbot.addWidget(parent)
+def test_the_safe_button_is_the_default_and_a_tick_is_remembered(loop: qasync.QEventLoop, parent: QWidget) -> None:
     confirmation = Confirmation(parent, set())
 
     async def work() -> None:
@@ -28,7 +27,8 @@ def test_the_safe_button_is_the_default_and_a_tick_is_remembered(loop, qtbot) ->
         assert confirmation.unasked == set()
         asking = asyncio.ensure_future(confirmation.ask(OPERATIONS["pause"], [WORK]))
         box = await shown_box()
-        box.findChild(QCheckBox).setChecked(True)
+        [again] = box.findChildren(QCheckBox)
+        again.setChecked(True)
         press(box, "Pause")
         assert await asking is True
         assert confirmation.unasked == {"pause"}
@@ -37,9 +37,7 @@ def test_the_safe_button_is_the_default_and_a_tick_is_remembered(loop, qtbot) ->
     run(loop, work())
 
 
-def test_what_loses_data_is_asked_whatever_the_settings_say(loop, qtbot) -> None:
-    parent = QWidget()
-    qtbot.addWidget(parent)
+def test_what_loses_data_is_asked_whatever_the_settings_say(loop: qasync.QEventLoop, parent: QWidget) -> None:
     confirmation = Confirmation(parent, set(OPERATIONS))
 
     async def work() -> None:

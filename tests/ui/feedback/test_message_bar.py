@@ -1,10 +1,12 @@
 """Messages to the person."""
 
+from pytestqt.qtbot import QtBot
+
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 
 
-def test_messages_show_plain_text_and_never_pile_up(qtbot) -> None:
+def test_messages_show_plain_text_and_never_pile_up(qtbot: QtBot) -> None:
     bar = MessageBar()
     qtbot.addWidget(bar)
     bar.show_error(QubesManagerError("cannot start “<b>x</b>”: no", "raw text"))

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+import qasync
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QProgressBar, QPushButton, QToolButton
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.errors import Cancelled
 from qubes_manager.core.progress import Progress
@@ -37,13 +39,13 @@ class Clock:
 
 
 @pytest.fixture
-def messages(qtbot) -> MessageBar:
+def messages(qtbot: QtBot) -> MessageBar:
     messages = MessageBar()
     qtbot.addWidget(messages)
     return messages
 
 
-def _told(loop, work: Callable[[LoopProgress], None]) -> list[tuple[str, int, int]]:
+def _told(loop: qasync.QEventLoop, work: Callable[[LoopProgress], None]) -> list[tuple[str, int, int]]:
     """What reaches the message when a worker thread does *work*."""
     shown = Shown()
 
@@ -55,7 +57,7 @@ def _told(loop, work: Callable[[LoopProgress], None]) -> list[tuple[str, int, in
     return shown.told
 
 
-def test_every_step_is_shown_and_ten_amounts_a_second(loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_step_is_shown_and_ten_amounts_a_second(loop: qasync.QEventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
 
@@ -80,7 +82,9 @@ def test_every_step_is_shown_and_ten_amounts_a_second(loop, monkeypatch: pytest.
     ]
 
 
-def test_the_end_of_a_step_is_shown_once_however_often_it_is_told(loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_step_is_shown_once_however_often_it_is_told(
+    loop: qasync.QEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "time", Clock())
 
     def work(progress: LoopProgress) -> None:
@@ -102,7 +106,9 @@ def test_the_end_of_a_step_is_shown_once_however_often_it_is_told(loop, monkeypa
     ]
 
 
-def test_cancel_stops_the_job_where_it_asks_and_says_so_meanwhile(loop, messages: MessageBar) -> None:
+def test_cancel_stops_the_job_where_it_asks_and_says_so_meanwhile(
+    loop: qasync.QEventLoop, messages: MessageBar
+) -> None:
     async def work() -> None:
         going_on = asyncio.Event()
         asked: list[bool] = []
@@ -133,7 +139,9 @@ def test_cancel_stops_the_job_where_it_asks_and_says_so_meanwhile(loop, messages
     run(loop, work())
 
 
-def test_the_bar_moves_and_a_message_that_was_dismissed_stays_away(loop, messages: MessageBar) -> None:
+def test_the_bar_moves_and_a_message_that_was_dismissed_stays_away(
+    loop: qasync.QEventLoop, messages: MessageBar
+) -> None:
     failures: list[object] = []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
 
@@ -156,7 +164,7 @@ def test_the_bar_moves_and_a_message_that_was_dismissed_stays_away(loop, message
     assert failures == []
 
 
-def test_a_button_of_a_job_does_its_work_and_leaves_the_message(loop, messages: MessageBar) -> None:
+def test_a_button_of_a_job_does_its_work_and_leaves_the_message(loop: qasync.QEventLoop, messages: MessageBar) -> None:
     opened: list[str] = []
 
     async def work(_progress: Progress) -> None:

@@ -1,18 +1,17 @@
 """Search field, box and menu that choose rows together."""
 
 import pytest
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
 from qubes_manager.ui.table.filter_controls import FilterControls
 
 
 @pytest.fixture
-def controls(qtbot) -> FilterControls:
-    window = QWidget()
-    qtbot.addWidget(window)
-    controls = FilterControls(window)
-    controls.kept = window
+def controls(qtbot: QtBot, parent: QWidget) -> FilterControls:
+    controls = FilterControls(parent)
     qtbot.addWidget(controls.search)
     qtbot.addWidget(controls.box)
     return controls
@@ -31,11 +30,11 @@ def test_box_and_menu_show_the_same_filter(controls: FilterControls) -> None:
     assert said == [TableFilter.of(name, "") for name in ("halted", "running", "templates")]
 
 
-def test_the_text_narrows_the_filter_until_all_is_shown_again(controls: FilterControls, qtbot) -> None:
+def test_the_text_narrows_the_filter_until_all_is_shown_again(controls: FilterControls) -> None:
     said: list[TableFilter] = []
     controls.choose("halted")
     controls.changed.connect(said.append)
-    qtbot.keyClicks(controls.search, "a B")
+    QTest.keyClicks(controls.search, "a B")
     assert said[-1] == TableFilter(FILTERS["halted"], ("a", "b"))
     controls.show_all()
     assert said[-1] == TableFilter()

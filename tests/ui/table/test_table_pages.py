@@ -1,7 +1,9 @@
 """What stands in the window's middle."""
 
 import pytest
+import qasync
 from PySide6.QtWidgets import QPushButton, QWidget
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import HOST_UUID, Domain, DomainKey, DomainState
 from qubes_manager.core.settings import Settings
@@ -59,7 +61,7 @@ class Middle:
         self.pages.choose()
 
 
-def test_the_assistant_opens_once_when_there_is_no_domain(loop, qtbot) -> None:
+def test_the_assistant_opens_once_when_there_is_no_domain(loop: qasync.QEventLoop, qtbot: QtBot) -> None:
     settings = Settings()
     middle = Middle(settings)
     qtbot.addWidget(middle.window)
@@ -74,7 +76,7 @@ def test_the_assistant_opens_once_when_there_is_no_domain(loop, qtbot) -> None:
     assert middle.triggered == ["assistant"]
 
 
-def test_the_assistant_stays_away_from_who_has_domains_and_from_pictures(loop, qtbot) -> None:
+def test_the_assistant_stays_away_from_who_has_domains_and_from_pictures(loop: qasync.QEventLoop, qtbot: QtBot) -> None:
     settings = Settings()
     middle = Middle(settings)
     qtbot.addWidget(middle.window)
@@ -91,6 +93,7 @@ def test_the_assistant_stays_away_from_who_has_domains_and_from_pictures(loop, q
     middle.model.set_filter(TableFilter.of("running", "nothing"))
     middle.pages.choose()
     nothing = middle.pages.currentWidget()
-    assert nothing is not middle.view
+    assert nothing and nothing is not middle.view
+    [button] = nothing.findChildren(QPushButton)
     with qtbot.waitSignal(middle.pages.show_all_wanted):
-        nothing.findChild(QPushButton).click()
+        button.click()
