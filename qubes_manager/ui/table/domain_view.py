@@ -90,16 +90,20 @@ class DomainView(QTableView):
             self.setColumnWidth(index, max(setting.width, 24))
 
     def columns_menu(self, parent: QWidget) -> QMenu:
-        """A menu that shows and hides columns."""
+        """A menu that shows and hides columns; its ticks are set whenever it opens."""
         menu = QMenu("&Columns", parent)
         for index, column in enumerate(COLUMNS):
             action = menu.addAction(column.title)
             action.setCheckable(True)
-            action.setChecked(not self.isColumnHidden(index))
             action.setEnabled(column.id != "name")
             action.setToolTip(column.about)
-            action.toggled.connect(lambda shown, i=index: self.setColumnHidden(i, not shown))
+            action.triggered.connect(lambda shown, i=index: self.setColumnHidden(i, not shown))
+        menu.aboutToShow.connect(lambda: self._tick_columns(menu))
         return menu
+
+    def _tick_columns(self, menu: QMenu) -> None:
+        for index, action in enumerate(menu.actions()):
+            action.setChecked(not self.isColumnHidden(index))
 
     def _header_menu(self, place: QPoint) -> None:
         menu = self.columns_menu(self)
