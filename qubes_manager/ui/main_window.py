@@ -241,6 +241,7 @@ class MainWindow(QMainWindow):
             self._visible_changed(self.view.visible_keys())
         elif event.type() == QEvent.Type.PaletteChange and hasattr(self, "window_actions"):
             self.filter.recolour()
+            self.pages.recolour()
             self.domain_actions.recolour()
             self.window_actions.recolour()
 

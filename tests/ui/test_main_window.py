@@ -1,12 +1,14 @@
 """The window as it is put together, over services without a connection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import qasync
-from PySide6.QtWidgets import QMenu
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, DomainState
@@ -14,6 +16,8 @@ from qubes_manager.core.settings import Settings
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.store import HostPhase, HostStatus
 from qubes_manager.ui.actions import WINDOW_ACTIONS
+from qubes_manager.ui.look.icons import icon
+from qubes_manager.ui.look.theme import set_appearance
 from qubes_manager.ui.main_window import MainWindow
 from tests.ui.conftest import run
 
@@ -92,3 +96,27 @@ def test_check_boxes_show_and_hide_their_parts(window: MainWindow) -> None:
         assert part.isHidden()
         window.window_actions[name].trigger()
         assert not part.isHidden()
+
+
+@pytest.fixture
+def dark() -> Iterator[Callable[[], None]]:
+    """Changes the colours to dark ones; they are as before when the test ends."""
+
+    def change() -> None:
+        set_appearance("dark")
+        QCoreApplication.processEvents()
+
+    yield change
+    set_appearance("system")
+
+
+def test_buttons_in_the_middle_follow_a_change_of_colours(window: MainWindow, dark: Callable[[], None]) -> None:
+    def pictures() -> dict[str, QImage]:
+        return {b.text(): b.icon().pixmap(32, 32).toImage() for b in window.pages.findChildren(QPushButton)}
+
+    names = {"Show all domains": "close", "New domain…": "new", "Set-up assistant…": "assistant"}
+    before = pictures()
+    dark()
+    now = pictures()
+    for text, name in names.items():
+        assert now[text] == icon(name).pixmap(32, 32).toImage() != before[text]

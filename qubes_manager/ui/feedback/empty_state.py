@@ -12,6 +12,20 @@ _ICON = 72
 _TEXT_WIDTH = 460
 
 
+class _ActionButton(QPushButton):
+    """Does what an action does, with its icon as that is now."""
+
+    def __init__(self, action: QAction) -> None:
+        super().__init__(action.icon(), action.text().replace("&", ""))
+        self._action = action
+        self.setToolTip(action.toolTip())
+        self.clicked.connect(action.trigger)
+        action.changed.connect(self._on_change)
+
+    def _on_change(self) -> None:
+        self.setIcon(self._action.icon())
+
+
 class EmptyState(QWidget):
     """A picture, a sentence that says what to do next, and buttons that do it."""
 
@@ -38,8 +52,5 @@ class EmptyState(QWidget):
         layout.addWidget(text, 0, Qt.AlignmentFlag.AlignCenter)
         layout.addSpacing(12)
         for action in actions:
-            button = QPushButton(action.icon(), action.text().replace("&", ""))
-            button.setToolTip(action.toolTip())
-            button.clicked.connect(action.trigger)
-            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
+            layout.addWidget(_ActionButton(action), 0, Qt.AlignmentFlag.AlignCenter)
         layout.addStretch(2)

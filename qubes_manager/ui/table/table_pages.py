@@ -62,18 +62,22 @@ class TablePages(QStackedWidget):
         self._assistant = actions["assistant"]
         # Nobody sits before a window of which a picture is taken.
         self.offers_setup = True
-        show_all = QAction(icon("close"), "Show all domains", self)
-        show_all.triggered.connect(self.show_all_wanted)
+        self._show_all = QAction(icon("close"), "Show all domains", self)
+        self._show_all.triggered.connect(self.show_all_wanted)
         self._pages = {
             Page.CONNECTING: EmptyState("Connecting…", "Waiting for libvirt.", []),
             Page.TABLE: view,
             Page.EMPTY: EmptyState("No domains yet", _NO_DOMAINS, [self._assistant, actions["new"], actions["demo"]]),
             Page.NOTHING_FITS: EmptyState(
-                "No domain fits", "Change the search text or the filter to see more.", [show_all], picture=False
+                "No domain fits", "Change the search text or the filter to see more.", [self._show_all], picture=False
             ),
         }
         for widget in self._pages.values():
             self.addWidget(widget)
+
+    def recolour(self) -> None:
+        """Take the icon anew after a change of colours."""
+        self._show_all.setIcon(icon("close"))
 
     def choose(self) -> None:
         """Show the page that fits what store and model hold now."""
