@@ -55,9 +55,8 @@ class AppCommands:
     async def show_shortcuts(self, domain: Domain) -> None:
         """Let the user choose which applications a domain's menu has."""
         services = self._services
-        dialog = AppShortcutsDialog(self._window, domain, services.lists.of(domain))
+        dialog = AppShortcutsDialog(self._window, domain, services.lists.of(domain), self._tasks.spawn)
         dialog.refresh.connect(lambda: dialog.start(self._refresh_into(dialog, domain)))
-        dialog.use_spawn(self._tasks.spawn)
         if await finished(dialog) == QDialog.DialogCode.Accepted and domain.is_read:
             await services.properties.set_menu(domain.key, dialog.chosen(), domain.config.favourites)
 

@@ -1,7 +1,6 @@
 """Which applications a domain's menu has."""
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -21,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain
-from qubes_manager.ui.dialogs.hint_dialog import HintDialog
+from qubes_manager.ui.dialogs.hint_dialog import HintDialog, Spawn
 from qubes_manager.ui.look.icons import app_icon, icon
 
 _ID = Qt.ItemDataRole.UserRole
@@ -32,8 +31,8 @@ class AppShortcutsDialog(HintDialog):
 
     refresh = Signal()
 
-    def __init__(self, parent: QWidget, domain: Domain, applications: Sequence[Application]) -> None:
-        super().__init__(parent, lambda work: work.close())
+    def __init__(self, parent: QWidget, domain: Domain, applications: Sequence[Application], spawn: Spawn) -> None:
+        super().__init__(parent, spawn)
         self._domain = domain
         self._menu = domain.config.menu
         self.setWindowTitle(f"Application shortcuts of {domain.name}")
@@ -56,10 +55,6 @@ class AppShortcutsDialog(HintDialog):
         layout.addLayout(self._bottom(domain))
         self.show_applications(applications)
         self.search.setFocus()
-
-    def use_spawn(self, spawn: Callable[[Coroutine[Any, Any, Any]], object]) -> None:
-        """Run work by *spawn*."""
-        self._spawn = spawn
 
     def chosen(self) -> list[str] | None:
         """The ids of the applications in the menu; None for all."""
