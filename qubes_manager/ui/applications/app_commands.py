@@ -73,7 +73,7 @@ class AppCommands:
     async def _launch(self, entry: Entry) -> None:
         services, key, app = self._services, entry.domain.key, entry.application
         title = f"{app.name} in “{entry.domain.name}”"
-        shown = self._messages.show_progress(f"{title}…", f"launch-{key.uuid}-{app.id}")
+        shown = self._messages.show_progress(f"{title}…")
         try:
             domain = services.store.require(key)
             if not domain.state.is_active:

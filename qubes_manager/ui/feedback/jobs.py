@@ -15,7 +15,6 @@ class Jobs:
 
     def __init__(self, messages: MessageBar) -> None:
         self._messages = messages
-        self._count = 0
 
     async def run(
         self,
@@ -33,9 +32,8 @@ class Jobs:
         def cancel() -> None:
             progress.cancel()
 
-        self._count += 1
         every = [*buttons, ("Cancel", cancel)] if cancellable else buttons
-        shown = self._messages.show_progress(f"{title}…", f"job-{self._count}", every)
+        shown = self._messages.show_progress(f"{title}…", every)
         progress = LoopProgress(title, shown)
         try:
             return await work(progress)

@@ -54,7 +54,7 @@ class Message(QFrame):
         super().__init__()
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
-        self._close, self._stays = on_close, stays
+        self.dismiss, self._stays = on_close, stays
         picture = QLabel()
         picture.setPixmap(icon(level.value).pixmap(20, 20))
         self.label = QLabel(text)
@@ -90,7 +90,7 @@ class Message(QFrame):
     def _add_button(self, title: str, act: Callable[[], object]) -> QPushButton:
         button = QPushButton(title)
         if not self._stays:
-            button.clicked.connect(self._close)
+            button.clicked.connect(self.dismiss)
         button.clicked.connect(lambda: act())
         self._line.addWidget(button)
         return button
@@ -179,9 +179,9 @@ class MessageBar(QWidget):
         """Whether a message is still there."""
         return message in self._messages.values()
 
-    def show_progress(self, text: str, key: str, buttons: Sequence[Button] = ()) -> "ProgressMessage":
-        """Show a long job with a bar and buttons."""
-        return ProgressMessage(self, text, key, buttons)
+    def show_progress(self, text: str, buttons: Sequence[Button] = ()) -> "ProgressMessage":
+        """Show a long job with a bar and buttons, in a message of its own."""
+        return ProgressMessage(self, text, buttons)
 
 
 def _grows_with_text() -> QSizePolicy:
@@ -194,10 +194,9 @@ def _grows_with_text() -> QSizePolicy:
 class ProgressMessage:
     """A long job's message; ``update`` moves the bar, ``close`` takes the message away."""
 
-    def __init__(self, bar: MessageBar, text: str, key: str, buttons: Sequence[Button]) -> None:
+    def __init__(self, bar: MessageBar, text: str, buttons: Sequence[Button]) -> None:
         self._bar = bar
-        self._key = key
-        self._message = bar.show_message(Level.INFO, text, buttons=buttons, key=key, stays=True)
+        self._message = bar.show_message(Level.INFO, text, buttons=buttons, stays=True)
         self._message.progress.setRange(0, 0)
         self._message.progress.setAccessibleName(text)
         self._message.progress.show()
@@ -212,4 +211,4 @@ class ProgressMessage:
 
     def close(self) -> None:
         """The job has ended."""
-        self._bar.dismiss(self._key)
+        self._message.dismiss()
