@@ -30,7 +30,7 @@ class DomainColumn:
         return self.text(domain, domain.config)
 
     def sort_key(self, domain: Domain) -> SortKey:
-        """What the column sorts by; the host stays on top of equal rows, names decide the rest."""
+        """What the column sorts by; names decide among equals."""
         if self.sort:
             return (*self.sort(domain, domain.config), domain.name)
         return (self.value(domain).casefold(), domain.name)
