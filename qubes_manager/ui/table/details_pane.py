@@ -104,9 +104,7 @@ class DetailsPane(QScrollArea):
         self.verticalScrollBar().setValue(place)
 
     def _title(self, domain: Domain) -> QWidget:
-        title = QLabel()
-        title.setTextFormat(Qt.TextFormat.PlainText)
-        title.setText(domain.name)
+        title = _plain(domain.name)
         font = title.font()
         font.setPointSizeF(font.pointSizeF() * 1.35)
         font.setBold(True)
@@ -143,12 +141,18 @@ def _form(pairs: Iterable[Row]) -> QFormLayout:
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     for name, value in pairs:
-        field = QLabel()
-        field.setTextFormat(Qt.TextFormat.PlainText)
         # Zero-width spaces let long paths and UUIDs break where a word would not.
-        field.setText(value.replace("/", "/\u200b").replace("-", "-\u200b"))
+        field = _plain(value.replace("/", "/\u200b").replace("-", "-\u200b"))
         field.setWordWrap(True)
         field.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         field.setAccessibleName(f"{name}: {value}")
-        form.addRow(f"{name}:", field)
+        form.addRow(_plain(f"{name}:"), field)
     return form
+
+
+def _plain(text: str) -> QLabel:
+    """A label that takes nothing for markup."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setText(text)
+    return label

@@ -1,0 +1,128 @@
+"""The chosen domain at a glance, whatever it is called and whatever stands in its notes."""
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
+from pytestqt.qtbot import QtBot
+
+from qubes_manager.core.domain import HOST_UUID, UNREAD, Activity, Disk, DomainConfig, DomainKey, Interface, Usage
+from qubes_manager.ui.table.details_pane import DetailsPane, hardware, overview
+from tests.build import domain
+
+MARKUP = "<img src='/etc/hostname'><b>x</b>"
+HOSTILE = DomainConfig(
+    template=MARKUP,
+    notes=f"{MARKUP}\n\x1b[31mred\x07\u202e" + "y" * 5000,
+    tags=frozenset({MARKUP}),
+    virt_type=MARKUP,
+    machine=MARKUP,
+    disks=(Disk(MARKUP, bus=MARKUP, source=f"/{MARKUP}"),),
+    interfaces=(Interface(MARKUP, source=MARKUP),),
+    others=((MARKUP, MARKUP),),
+)
+
+
+@pytest.fixture
+def pane(qtbot: QtBot) -> DetailsPane:
+    pane = DetailsPane()
+    qtbot.addWidget(pane)
+    return pane
+
+
+def labels(pane: DetailsPane) -> list[QLabel]:
+    body = pane.widget()
+    return body.findChildren(QLabel) if body else []
+
+
+def title(pane: DetailsPane) -> str:
+    """What stands beside the picture, on top."""
+    return labels(pane)[1].text()
+
+
+def test_nothing_that_a_domain_says_of_itself_is_taken_for_markup(pane: DetailsPane) -> None:
+    shown = domain(MARKUP, config=HOSTILE, usage=Usage(addresses=(MARKUP,)))
+    pane.show_domains([shown])
+    marked = [label for label in labels(pane) if "<" in label.text()]
+    assert len(marked) >= 11
+    assert [label.text() for label in marked if label.textFormat() is not Qt.TextFormat.PlainText] == []
+
+
+def test_notes_are_one_line_of_bounded_length_without_escapes() -> None:
+    notes = dict(overview(domain(config=HOSTILE), HOSTILE))["Notes"]
+    assert notes.startswith(f"{MARKUP} redyyy")
+    assert len(notes) == 400
+
+
+def test_the_overview_says_what_the_table_has_no_room_for() -> None:
+    config = DomainConfig(template="debian", revision=3, trial=4, tags=frozenset({"b", "a"}))
+    rows = dict(overview(domain(config=config, outdated=True, persistent=False, agent=False), config))
+    assert rows["Template"] == "debian (has a newer system: restart to update)"
+    assert rows["Revision"] == "3; revision 4 is being written"
+    assert (rows["Tags"], rows["Label"]) == ("a, b", "none")
+    assert (rows["Kept by libvirt"], rows["Guest agent"]) == ("no, transient", "silent")
+    assert dict(overview(domain(activity=Activity.STARTING), config))["State"] == Activity.STARTING.value
+
+
+def test_of_an_unread_domain_there_is_no_class_and_of_the_host_no_agent() -> None:
+    assert dict(overview(domain(config=UNREAD), UNREAD))["Class"] == ""
+    host = replace(domain("dom0", config=UNREAD), key=DomainKey("test:///x", HOST_UUID))
+    assert overview(host, UNREAD) == [
+        ("State", "Running"),
+        ("Label", "black"),
+        ("Class", "AdminVM"),
+        ("Connection", "test:///x"),
+    ]
+
+
+def test_the_hardware_names_each_disk_and_counts_what_is_equal() -> None:
+    config = DomainConfig(
+        initial_memory_kib=1 << 20,
+        vcpus=2,
+        virt_type="qemu",
+        emulated=True,
+        disks=(
+            Disk("vda", "virtio", source="/v/root.qcow2", transient=True),
+            Disk("vdb", "virtio", source="/v/private", read_only=True, encrypted=True),
+            Disk("sda", "sata", kind="cdrom"),
+        ),
+        interfaces=(Interface("network", "default", "52:54:00:00:00:01", "virtio"), Interface("user")),
+        others=(("controller", "usb"), ("video", "virtio"), ("controller", "usb"), ("controller", "sata")),
+    )
+    assert hardware(domain(config=config), config) == [
+        ("Memory", "1.0 GiB"),
+        ("Processors", "2"),
+        ("Virtualisation", "qemu (software emulation: slow)"),
+        ("Disk vda", "/v/root.qcow2 (virtio, thrown away at its end)"),
+        ("Disk vdb", "/v/private (virtio, read-only, encrypted)"),
+        ("Disk sda", "empty (sata, optical)"),
+        ("Network", "network default virtio 52:54:00:00:00:01"),
+        ("Network", "user"),
+        ("Controller", "usb × 2, sata"),
+        ("Video", "virtio"),
+    ]
+
+
+def test_with_none_or_many_chosen_it_says_so(pane: DetailsPane) -> None:
+    def hint() -> str:
+        label = pane.widget()
+        assert isinstance(label, QLabel)
+        return label.text()
+
+    assert hint() == "Choose a domain to see its details."
+    pane.show_domains([domain("work")])
+    assert title(pane) == "work"
+    pane.show_domains([domain("a"), domain("b")])
+    assert hint() == "2 domains chosen."
+    pane.show_domains([domain("work")])
+    assert title(pane) == "work", "what was shown before is shown again"
+
+
+def test_figures_that_change_nothing_here_leave_the_pane_as_it_is(pane: DetailsPane) -> None:
+    pane.show_domains([domain("work")])
+    body = pane.widget()
+    pane.show_domains([domain("work", usage=Usage(cpu_history=(1.0, 2.0)))])
+    assert pane.widget() is body
+    pane.show_domains([domain("work", agent=True)])
+    assert pane.widget() is not body
