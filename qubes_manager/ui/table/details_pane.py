@@ -78,7 +78,7 @@ class DetailsPane(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Details of the chosen domain")
         self.setMinimumWidth(280)
-        self._shown: tuple[list[Row], list[Row]] | None = None
+        self._shown: tuple[str, list[Row], list[Row]] | None = None
         self.show_domains([])
 
     def show_domains(self, domains: list[Domain]) -> None:
@@ -89,9 +89,10 @@ class DetailsPane(QScrollArea):
             return
         domain = domains[0]
         rows = (overview(domain, domain.config), hardware(domain, domain.config))
-        if rows == self._shown:
+        # The name and the rows are all that is shown here.
+        if (domain.name, *rows) == self._shown:
             return
-        self._shown = rows
+        self._shown = (domain.name, *rows)
         place = self.verticalScrollBar().value()
         body = QWidget()
         layout = QVBoxLayout(body)

@@ -126,3 +126,10 @@ def test_figures_that_change_nothing_here_leave_the_pane_as_it_is(pane: DetailsP
     assert pane.widget() is body
     pane.show_domains([domain("work", agent=True)])
     assert pane.widget() is not body
+
+
+def test_a_domain_that_was_renamed_has_its_new_name_here_too(pane: DetailsPane) -> None:
+    work = domain("work")
+    pane.show_domains([work])
+    pane.show_domains([replace(work, name="play")])
+    assert title(pane) == "play"
