@@ -65,7 +65,7 @@ class GuestAgent:
         )
         try:
             return json.loads(answer)["return"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise GuestError(f"the agent of “{self._name}” answers nonsense") from None
 
     def _agent_error(self, error: libvirt.libvirtError) -> QubesManagerError:
