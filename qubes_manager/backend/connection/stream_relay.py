@@ -60,7 +60,7 @@ class _Relay:
         if events & libvirt.VIR_STREAM_EVENT_READABLE:
             self._receive()
         if events & (libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP):
-            self._finish()
+            self._leave_stream()
 
     def _receive(self) -> None:
         try:
@@ -70,7 +70,7 @@ class _Relay:
         if isinstance(data, int):
             return
         if not data:
-            self._finish()
+            self._leave_stream()
             return
         self._from_guest.put(data)
         if self._from_guest.qsize() >= _WAITING:
@@ -94,7 +94,8 @@ class _Relay:
         with contextlib.suppress(OSError):
             while data := self._end.recv(_CHUNK):
                 if not self._send(data):
-                    break
+                    self._leave_stream()
+                    return
         self._finish()
 
     def _send(self, data: bytes) -> bool:
@@ -111,7 +112,8 @@ class _Relay:
                 data = data[count:]
         return not self._over
 
-    def _finish(self) -> None:
+    def _leave_stream(self) -> None:
+        """End the stream; the socket ends when the program has got what came before."""
         if self._over:
             return
         self._over = True
@@ -121,6 +123,9 @@ class _Relay:
             self._stream.eventRemoveCallback()
         with contextlib.suppress(libvirt.libvirtError):
             self._stream.abort()
+
+    def _finish(self) -> None:
+        self._leave_stream()
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
         self._end.close()
