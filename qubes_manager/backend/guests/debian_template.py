@@ -6,6 +6,7 @@ mmdebstrap makes the tree in a user namespace (or as root, where root runs this)
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import tarfile
@@ -172,13 +173,18 @@ def _take_boot_files(archive: Path, built: BuiltTemplate) -> None:
     with tarfile.open(archive) as packed:
         kernels = [m for m in packed if m.isfile() and m.name.startswith(("./boot/vmlinuz-", "./boot/initrd.img-"))]
         for prefix, target in (("./boot/vmlinuz-", built.kernel), ("./boot/initrd.img-", built.initrd)):
-            fitting = sorted((m for m in kernels if m.name.startswith(prefix)), key=lambda m: m.name)
+            fitting = [m for m in kernels if m.name.startswith(prefix)]
             if not fitting:
                 raise Refused("the packages that were chosen bring no kernel: add one (linux-image-amd64)")
-            source = packed.extractfile(fitting[-1])
+            source = packed.extractfile(max(fitting, key=lambda m: _version(m.name)))
             assert source
             with source, target.open("wb") as file:
                 shutil.copyfileobj(source, file)
+
+
+def _version(name: str) -> list[tuple[str, int]]:
+    """What orders kernels by their versions: 6.1.0-10 comes after 6.1.0-9."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d*)", name)]
 
 
 def scratch_folder() -> Path:
