@@ -3,11 +3,9 @@
 import libvirt
 from lxml import etree
 
-from qubes_manager.backend.domains.disks import disk_xml
 from qubes_manager.backend.domains.domain_xml import parse_config
 from qubes_manager.backend.domains.metadata import NAMESPACE, MetadataEdit
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
-from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.labels import LABELS
 
@@ -134,19 +132,6 @@ def test_user_networking_has_no_source() -> None:
     expected = '<interface type="user"><model type="virtio"/></interface>'
     assert interface is not None
     assert canonical(str(etree.tostring(interface, encoding="unicode"))) == canonical(expected)
-
-
-def test_a_disk_that_is_attached_is_a_device_or_a_file() -> None:
-    device = disk_xml(DiskRequest("/dev/sdb", True, bus="scsi", read_only=True, serial="a&b"), "sda")
-    assert canonical(device) == canonical(
-        '<disk type="block" device="disk"><driver name="qemu" type="raw"/><source dev="/dev/sdb"/>'
-        '<target dev="sda" bus="scsi"/><serial>a&amp;b</serial><readonly/></disk>'
-    )
-    image = disk_xml(DiskRequest("/a.qcow2", False, "qcow2"), "sdb")
-    assert canonical(image) == canonical(
-        '<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="/a.qcow2"/>'
-        '<target dev="sdb" bus="usb"/></disk>'
-    )
 
 
 def test_libvirt_takes_our_new_domains_and_gives_them_back() -> None:

@@ -1,0 +1,181 @@
+"""Disks that come and go: in the configuration of real QEMU domains, and with guests that keep them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import libvirt
+import pytest
+from lxml import etree
+
+from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.domains.disks import attach_disk, change_medium, detach_disk, disk_xml
+from qubes_manager.backend.domains.domain_xml import parse_config
+from qubes_manager.core.devices import DiskRequest
+from qubes_manager.core.errors import HostUnreachable, NotFound, QubesManagerError, Refused, TimedOut
+from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+
+UUID, OTHER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+STICK = (
+    "<disk type='file' device='disk'><alias name='usb-disk0'/><source file='/a'/><target dev='sda' bus='usb'/></disk>"
+)
+BARE = f"""
+<domain type='qemu'><name>disks</name><uuid>{UUID}</uuid><memory unit='MiB'>16</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices><disk type='file' device='cdrom'><target dev='sdb' bus='sata'/><readonly/></disk></devices></domain>
+"""
+
+
+def canonical(xml: str) -> str:
+    text: str = etree.canonicalize(xml, strip_text=True)
+    return text
+
+
+def test_a_disk_that_is_attached_is_a_device_or_a_file() -> None:
+    device = disk_xml(DiskRequest("/dev/sdb", True, bus="scsi", read_only=True, serial="a&b"), "sda")
+    assert canonical(device) == canonical(
+        '<disk type="block" device="disk"><driver name="qemu" type="raw"/><source dev="/dev/sdb"/>'
+        '<target dev="sda" bus="scsi"/><serial>a&amp;b</serial><readonly/></disk>'
+    )
+    image = disk_xml(DiskRequest("/a.qcow2", False, "qcow2"), "sdb")
+    assert canonical(image) == canonical(
+        '<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="/a.qcow2"/>'
+        '<target dev="sdb" bus="usb"/></disk>'
+    )
+
+
+@pytest.fixture
+async def halted(qemu: LibvirtConnection) -> AsyncIterator[LibvirtConnection]:
+    """A connection whose domain “disks” is halted and has an empty CD-ROM drive."""
+    qemu.handles[UUID] = await qemu.call("define", lambda raw: raw.defineXML(BARE))
+    yield qemu
+    await qemu.on_domain(UUID, "undefine", lambda domain: domain.undefine())
+
+
+async def sources(connection: LibvirtConnection) -> dict[str, str]:
+    xml = await connection.on_domain(UUID, "read", lambda domain: domain.XMLDesc())
+    return {disk.target: disk.source for disk in parse_config(xml).disks}
+
+
+async def test_a_halted_domain_keeps_what_is_attached_on_the_first_free_target(halted: LibvirtConnection) -> None:
+    first = await attach_disk(halted, UUID, "disks", DiskRequest("/a.img", False))
+    second = await attach_disk(halted, UUID, "disks", DiskRequest("/b.img", False, target="sdx"))
+    # The drive has sdb already.
+    third = await attach_disk(halted, UUID, "disks", DiskRequest("/c.img", False))
+    assert (first, second, third) == ("sda", "sdx", "sdc")
+    assert await sources(halted) == {"sdb": "", "sda": "/a.img", "sdx": "/b.img", "sdc": "/c.img"}
+    await detach_disk(halted, UUID, "disks", "sda")
+    assert "sda" not in await sources(halted)
+    with pytest.raises(NotFound, match="“disks” has no disk sda"):
+        await detach_disk(halted, UUID, "disks", "sda")
+
+
+async def test_a_disc_goes_into_a_drive_and_nowhere_else(halted: LibvirtConnection) -> None:
+    await attach_disk(halted, UUID, "disks", DiskRequest("/a.img", False))
+    await change_medium(halted, UUID, "disks", "sdb", "/disc.iso", False)
+    assert (await sources(halted))["sdb"] == "/disc.iso"
+    await change_medium(halted, UUID, "disks", "sdb", "", False)
+    assert (await sources(halted))["sdb"] == ""
+    for target in ("sda", "sdz"):
+        with pytest.raises(NotFound, match=f"“disks” has no CD-ROM drive {target}"):
+            await change_medium(halted, UUID, "disks", target, "/disc.iso", False)
+
+
+class Running:
+    """Stands for a running domain with a USB stick: its guest lets go of it when the test says so."""
+
+    def __init__(self, *, persistent: bool = False) -> None:
+        self.asked = asyncio.Event()
+        self.disks = STICK
+        self.forced: list[bool] = []
+        self._persistent = persistent
+        self._loop = asyncio.get_running_loop()
+
+    def isActive(self) -> bool:
+        return True
+
+    def isPersistent(self) -> bool:
+        return self._persistent
+
+    def XMLDesc(self, _flags: int = 0) -> str:
+        return f"<domain><devices>{self.disks}</devices></domain>"
+
+    def detachDeviceFlags(self, _xml: str, _flags: int) -> None:
+        self._loop.call_soon_threadsafe(self.asked.set)
+
+    def updateDeviceFlags(self, _xml: str, flags: int) -> None:
+        self.forced.append(bool(flags & libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE))
+        if not self.forced[-1]:
+            raise libvirt.libvirtError("the tray is locked")
+
+
+async def detaching(connection: LibvirtConnection, *events: Event, timeout: float = 10) -> None:
+    """Detach the stick, and let *events* come when the guest has been asked."""
+    running = Running()
+    connection.handles[UUID] = running
+    work = asyncio.create_task(detach_disk(connection, UUID, "work", "sda", timeout))
+    await running.asked.wait()
+    for event in events:
+        connection.announce(event)
+    await work
+
+
+def device(kind: DomainEventKind, alias: str = "usb-disk0", uuid: str = UUID) -> DomainEvent:
+    return DomainEvent(uuid, kind, alias)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [device(DomainEventKind.DEVICE_REMOVED), DomainEvent(UUID, DomainEventKind.STOPPED)],
+    ids=["it lets go", "it ends"],
+)
+async def test_a_disk_is_gone_when_the_guest_lets_it_go(driver: LibvirtConnection, event: Event) -> None:
+    await detaching(driver, event)
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "reason"),
+    [
+        (device(DomainEventKind.DEVICE_REMOVAL_FAILED), Refused, "“work” refuses to let go of sda"),
+        (HostEvent(HostEventKind.CLOSED), HostUnreachable, "the connection was lost while sda was being detached"),
+    ],
+)
+async def test_why_a_disk_stays_is_said(
+    driver: LibvirtConnection, event: Event, error: type[QubesManagerError], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        await detaching(driver, event)
+
+
+async def test_what_happens_to_others_releases_no_disk(driver: LibvirtConnection) -> None:
+    with pytest.raises(TimedOut, match="“work” does not let go of sda"):
+        await detaching(
+            driver,
+            device(DomainEventKind.DEVICE_REMOVED, "usb-disk1"),
+            device(DomainEventKind.DEVICE_REMOVED, uuid=OTHER),
+            device(DomainEventKind.DEVICE_REMOVAL_FAILED, "usb-disk1"),
+            DomainEvent(OTHER, DomainEventKind.STOPPED),
+            timeout=0.2,
+        )
+
+
+async def test_a_disk_whose_event_was_missed_is_gone_all_the_same(driver: LibvirtConnection) -> None:
+    running = Running()
+    driver.handles[UUID] = running
+    work = asyncio.create_task(detach_disk(driver, UUID, "work", "sda", 0.2))
+    await running.asked.wait()
+    running.disks = ""
+    await work
+
+
+async def test_a_transient_domain_has_no_later_start_to_keep_a_disk_for(driver: LibvirtConnection) -> None:
+    driver.handles[UUID] = Running()
+    with pytest.raises(Refused, match="“work” is a transient domain"):
+        await attach_disk(driver, UUID, "work", DiskRequest("/b", False, persistent=True))
+
+
+async def test_a_tray_that_the_guest_has_locked_is_forced_open(driver: LibvirtConnection) -> None:
+    running = Running()
+    running.disks = "<disk type='file' device='cdrom'><target dev='sdb' bus='sata'/></disk>"
+    driver.handles[UUID] = running
+    await change_medium(driver, UUID, "work", "sdb", "/disc.iso", False)
+    assert running.forced == [False, True]

@@ -1,0 +1,124 @@
+"""Building templates: a stand-in for mmdebstrap brings the packed system, all other tools are the real ones."""
+
+import io
+import os
+import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from qubes_manager.backend.guests.debian_template import build_template, recipe_digest
+from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
+from qubes_manager.core.template_recipe import TemplateRecipe
+from tests.heard_progress import HeardProgress
+
+RECIPE = TemplateRecipe("trixie", "https://mirror.example/debian", ("vim",), 3 << 30)
+# Says its steps, keeps what it was told, and leaves the packed system where it was asked to.
+MMDEBSTRAP = """#!/bin/sh
+if [ "$1" = --unshare-helper ]; then shift; exec "$@"; fi
+printf '%s\\n' "$@" >"$STAND_IN/argv"
+echo 'I: running apt-get update...'
+echo 'I: something that is nobody’s business'
+echo 'I: creating tarball...'
+for word; do case $word in *.tar) cp "$STAND_IN/system.tar" "$word";; esac; done
+"""
+
+
+def pack(folder: Path, *names: str) -> None:
+    """Make the packed system of empty files but for their own name in them."""
+    with tarfile.open(folder / "system.tar", "w") as packed:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            packed.addfile(info, io.BytesIO(name.encode()))
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the stand-in and its packed system; the scratch folder is beside it."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "mmdebstrap").write_text(MMDEBSTRAP)
+    (folder / "mmdebstrap").chmod(0o755)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("STAND_IN", str(folder))
+    monkeypatch.setenv("QUBES_MANAGER_SCRATCH", str(tmp_path / "scratch"))
+    pack(folder, "./boot/vmlinuz-6.1.0-9-amd64", "./boot/initrd.img-6.1.0-9-amd64", "./etc/hostname", "./dev/null")
+    return folder
+
+
+def test_a_packed_system_becomes_an_image_with_its_kernel_beside_it(stand_in: Path, tmp_path: Path) -> None:
+    progress = HeardProgress()
+    lines: list[str] = []
+    built = build_template(RECIPE, tmp_path / "target", progress=progress, log_line=lines.append)
+    assert built.kernel.read_bytes() == b"./boot/vmlinuz-6.1.0-9-amd64"
+    assert built.initrd.read_bytes() == b"./boot/initrd.img-6.1.0-9-amd64"
+    assert b"virtual size: 3 GiB" in run_tool_now(["qemu-img", "info", built.root])
+    raw = tmp_path / "root.img"
+    run_tool_now(["qemu-img", "convert", "-O", "raw", built.root, raw])
+    assert run_tool_now(["/usr/sbin/debugfs", "-R", "cat /etc/hostname", raw]) == b"./etc/hostname"
+    # The kernel brings the devices; nobody but root could make them here.
+    assert b"null" not in run_tool_now(["/usr/sbin/debugfs", "-R", "ls /dev", raw])
+    assert progress.steps == [
+        "Reading the lists of packages",
+        "Packing the system",
+        "Making the file system",
+        "Making the disk image",
+    ]
+    assert "I: something that is nobody’s business" in lines
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_the_recipe_is_what_is_asked_for(stand_in: Path, tmp_path: Path) -> None:
+    build_template(RECIPE, tmp_path / "target")
+    words = (stand_in / "argv").read_text().splitlines()
+    (included,) = (word for word in words if word.startswith("--include="))
+    assert included == f"--include={','.join(RECIPE.all_packages)}"
+    assert words[-3:-2] + words[-1:] == [RECIPE.suite, RECIPE.mirror]
+    # Without a mirror it is Debian's own, which mmdebstrap knows.
+    build_template(replace(RECIPE, mirror=""), tmp_path / "other")
+    assert (stand_in / "argv").read_text().splitlines()[-2] == RECIPE.suite
+
+
+def test_of_several_kernels_the_newest_is_booted(stand_in: Path, tmp_path: Path) -> None:
+    names = [f"./boot/{kind}-6.1.0-{number}-amd64" for number in (9, 10) for kind in ("vmlinuz", "initrd.img")]
+    pack(stand_in, *names)
+    built = build_template(RECIPE, tmp_path / "target")
+    assert built.kernel.read_bytes() == b"./boot/vmlinuz-6.1.0-10-amd64"
+    assert built.initrd.read_bytes() == b"./boot/initrd.img-6.1.0-10-amd64"
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(stand_in, "./etc/hostname")
+    with pytest.raises(Refused, match=r"bring no kernel: add one \(linux-image-amd64\)"):
+        build_template(RECIPE, tmp_path / "target")
+    (stand_in / "mmdebstrap").write_text("#!/bin/sh\necho 'E: no route to the mirror'; exit 1\n")
+    with pytest.raises(QubesManagerError, match="mmdebstrap failed: E: no route to the mirror"):
+        build_template(RECIPE, tmp_path / "target")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(NotFound, match="mmdebstrap is not installed"):
+        build_template(RECIPE, tmp_path / "target")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_nothing_is_begun_with_a_bad_recipe_or_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match="packages"):
+        build_template(replace(RECIPE, packages=("vim; rm -rf /",)), tmp_path / "target")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=4 << 30))
+    with pytest.raises(Refused, match=r"needs about 4.4 GiB in .*scratch, and 4.0 GiB are free"):
+        build_template(RECIPE, tmp_path / "target")
+    assert not (tmp_path / "tools/argv").exists()
+
+
+def test_another_recipe_is_built_anew_and_the_same_is_not() -> None:
+    assert recipe_digest(RECIPE) == recipe_digest(replace(RECIPE))
+    changed = [replace(RECIPE, packages=("emacs",)), replace(RECIPE, size=4 << 30), replace(RECIPE, suite="bookworm")]
+    assert len({recipe_digest(recipe) for recipe in (RECIPE, *changed)}) == 4
