@@ -1,0 +1,107 @@
+"""The bridge inside guests: a port and a server are stand-ins, joined by the real code."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.guest.debian import gui_bridge
+
+# Tells when a host is there; the port of the real one is a device that nobody has here.
+WAIT = """
+import os, sys
+from qubes_manager.guest.debian import gui_bridge
+gui_bridge.signal.pthread_sigmask(gui_bridge.signal.SIG_BLOCK, {gui_bridge.signal.SIGIO})
+print("waiting", flush=True)
+gui_bridge.wait_for_host(int(sys.argv[1]))
+print("there", flush=True)
+"""
+
+
+class Joined:
+    """Both far ends of what the bridge has joined."""
+
+    def __init__(self) -> None:
+        self.host, self._port = socket.socketpair()
+        self.server, self._server = socket.socketpair()
+        self._bridge = threading.Thread(target=gui_bridge.join, args=(self._port.fileno(), self._server), daemon=True)
+        for end in (self.host, self.server):
+            end.settimeout(10)
+        self._bridge.start()
+
+    def has_ended(self) -> bool:
+        self._bridge.join(10)
+        return not self._bridge.is_alive()
+
+    def close(self) -> None:
+        for end in (self.host, self._port, self.server, self._server):
+            end.close()
+
+
+@pytest.fixture
+def joined() -> Iterator[Joined]:
+    joined = Joined()
+    yield joined
+    joined.host.close()
+    assert joined.has_ended()
+    joined.close()
+
+
+def read(end: socket.socket, count: int) -> bytes:
+    got = b""
+    while len(got) < count:
+        got += end.recv(1 << 20)
+    return got
+
+
+def test_both_sides_hear_each_other(joined: Joined) -> None:
+    joined.host.sendall(b"hello")
+    assert joined.server.recv(100) == b"hello"
+    joined.server.sendall(b"welcome")
+    assert joined.host.recv(100) == b"welcome"
+
+
+def test_a_side_that_does_not_read_holds_up_nobody_but_who_talks_to_it(joined: Joined) -> None:
+    data = os.urandom(4 << 20)
+    talk = threading.Thread(target=joined.server.sendall, args=(data,), daemon=True)
+    talk.start()
+    # The host does not read; what it says itself still arrives.
+    joined.host.sendall(b"stop!")
+    assert joined.server.recv(100) == b"stop!"
+    assert talk.is_alive()
+    assert read(joined.host, len(data)) == data
+
+
+@pytest.mark.parametrize("side", ["host", "server"])
+def test_the_end_of_one_side_is_the_end(joined: Joined, side: str) -> None:
+    getattr(joined, side).shutdown(socket.SHUT_WR)
+    assert joined.has_ended()
+
+
+def test_nobody_is_taken_for_a_host_before_there_is_one(tmp_path: Path) -> None:
+    fifo = tmp_path / "port"
+    os.mkfifo(fifo)
+    port = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    # A pipe hangs up, as the port does, when a writer was there and is gone.
+    os.close(os.open(fifo, os.O_WRONLY))
+    waiting = subprocess.Popen([sys.executable, "-c", WAIT, str(port)], stdout=subprocess.PIPE, pass_fds=[port])
+    assert waiting.stdout
+    try:
+        assert waiting.stdout.readline() == b"waiting\n"
+        time.sleep(0.2)
+        assert waiting.poll() is None
+        host = os.open(fifo, os.O_WRONLY)
+        waiting.send_signal(signal.SIGIO)
+        assert waiting.communicate(timeout=10)[0] == b"there\n"
+        os.close(host)
+    finally:
+        waiting.kill()
+        waiting.wait()
+        os.close(port)
