@@ -27,7 +27,8 @@ def write_host(
 
 
 def _volume(name: str) -> etree._Element:
-    return E.volume(E.name(name), E.capacity(str(1 << 20)))
+    element: etree._Element = E.volume(E.name(name), E.capacity(str(1 << 20)))
+    return element
 
 
 def _domain(new: NewDomain, state: int) -> etree._Element:

@@ -128,11 +128,11 @@ async def test_what_somebody_else_made_meanwhile_is_not_tidied_away(world: World
     slow = World(world.uri, watch=False)
     await slow.hosts.load(world.uri)
     copy = await world.cloning.clone(template, "copy")
-    base = world.store.domains[copy].config.volume(Role.ROOT).backing
-    assert base
+    root = world.store.domains[copy].config.volume(Role.ROOT)
+    assert root and root.backing
     await slow.roots.tidy(template)
     await slow.hosts.close()
-    assert base in await pool_files(world)
+    assert root.backing in await pool_files(world)
     await world.lifecycle.start(copy)
     assert await say(world, copy, "cat /sys_root/file") == "three"
     await world.lifecycle.kill(copy)
