@@ -63,7 +63,8 @@ def desk(daemon: PrivateDaemon, debian: DomainKey) -> Iterator[Desk]:
         desk.run("qvm-window-prefs", "global", "startup_timeout", 240)
         desk.run("qvm-start", "work", "untrusted")
         for name in ("work", "untrusted"):
-            in_guest(desk, name, "until [ -S /run/qubes-manager-gui/xpra.sock ]; do sleep 1; done", user="root")
+            ready = "until [ -S /run/qubes-manager-gui/xpra.sock ]; do sleep 1; done"
+            desk.run("qvm-run", "-u", "root", name, ready, timeout=500)
         yield desk
     finally:
         desk.close()
