@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             domain = session.find(options.VMNAME)
             steps = _Steps()
             telling = Background()
-            telling.spawn(_tell(notice, steps))
+            telling.spawn(_show_steps(notice, steps))
             try:
                 startup_id = os.environ.get("DESKTOP_STARTUP_ID", "")
                 await session.services.launching.application(
@@ -52,6 +52,6 @@ class _Steps(Progress):
         self.queue.put_nowait(text)
 
 
-async def _tell(notice: Notice, steps: _Steps) -> None:
+async def _show_steps(notice: Notice, steps: _Steps) -> None:
     while True:
         await notice.say(await steps.queue.get())

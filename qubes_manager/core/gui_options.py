@@ -92,10 +92,10 @@ def parse_gui_options(data: object) -> GuiOptions:
     document = _mapping("windows", {} if data is None else data)
     for name, part in document.items():
         if name == "global":
-            _take(options, _mapping("global", part), "")
+            _apply_section(options, _mapping("global", part), "")
         elif name == "domains":
             for domain, section in _mapping("domains", part).items():
-                _take(options, _mapping(f"domains: {domain}", section), str(domain))
+                _apply_section(options, _mapping(f"domains: {domain}", section), str(domain))
         else:
             raise BadInput("windows", str(name)[:80], "use only global and domains")
     return options
@@ -114,7 +114,7 @@ def _mapping(field_name: str, value: object) -> Mapping[object, object]:
     return value
 
 
-def _take(options: GuiOptions, section: Mapping[object, object], domain: str) -> None:
+def _apply_section(options: GuiOptions, section: Mapping[object, object], domain: str) -> None:
     for key, value in section.items():
         option = GUI_OPTIONS.get(str(key))
         if option is None:

@@ -71,8 +71,7 @@ async def _main(
     openers: Mapping[str, Any],
     started: float,
 ) -> int:
-    file = services.settings_file
-    settings, trouble = await asyncio.to_thread(file.load)
+    settings, trouble = await asyncio.to_thread(services.settings_file.load)
     window = MainWindow(services, settings)
     window.pages.offers_setup = options.picture is None
     instance = SingleInstance(window.raise_window)
@@ -85,36 +84,48 @@ async def _main(
     wanted = list(dict.fromkeys([*uris, *settings.connections]))
     for uri in wanted:
         services.hosts.follow(uri, openers.get(uri))
-    window.tasks.spawn(services.poller.run())
-    _show_care(window.messages, services)
-    window.tasks.spawn(services.caretaker.run())
-    window.tasks.spawn(services.links.run())
-    window.tasks.spawn(services.menu_keeper.run())
-    window.tasks.spawn(services.lists.load())
-    window.tasks.spawn(window.window_commands.apply_gui_options())
+    _run_beside(window, services)
     tray = Tray(window, window.applications.model, window.commands.apps, [window.window_actions["quit"]])
     tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)
-    code = 0
     try:
         if options.picture:
             await take_picture(window, services, options.picture, demo=options.demo_if_empty)
         else:
             await ended.wait()
     finally:
-        window.tasks.cancel()
         tray.hide()
-        window.hide()
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(file.save, window.current_settings())
+        await _close(window, services)
         instance.deleteLater()
-        # What was cancelled may have to put something back, for which it needs the hosts.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_PATIENCE):
-                await window.tasks.close()
-        await services.hosts.close()
-    return code
+    return 0
+
+
+def _run_beside(window: MainWindow, services: Services) -> None:
+    """Start what goes on as long as the window is there."""
+    _show_care(window.messages, services)
+    for work in (
+        services.poller.run(),
+        services.caretaker.run(),
+        services.links.run(),
+        services.menu_keeper.run(),
+        services.lists.load(),
+        window.window_commands.apply_gui_options(),
+    ):
+        window.tasks.spawn(work)
+
+
+async def _close(window: MainWindow, services: Services) -> None:
+    """End what runs beside the window, and keep its settings."""
+    window.tasks.cancel()
+    window.hide()
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(services.settings_file.save, window.current_settings())
+    # What was cancelled may have to put something back, for which it needs the hosts.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_PATIENCE):
+            await window.tasks.close()
+    await services.hosts.close()
 
 
 def _show_care(messages: MessageBar, services: Services) -> None:

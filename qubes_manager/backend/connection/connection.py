@@ -108,12 +108,12 @@ class LibvirtConnection:
         def emit(event: Event, handle: Handle | None) -> None:
             # The loop is closed when the program ends; libvirt's thread may still have something to say.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._hear, line, event, handle)
+                loop.call_soon_threadsafe(self._on_event, line, event, handle)
 
         line = Line(self.uri, opener, emit if self._watch else None)
         return line
 
-    def _hear(self, line: Line, event: Event, handle: Handle | None) -> None:
+    def _on_event(self, line: Line, event: Event, handle: Handle | None) -> None:
         if not line.is_wanted:
             return
         if isinstance(event, DomainEvent) and handle is not None and event.kind is not DomainEventKind.UNDEFINED:

@@ -25,7 +25,7 @@ async def domain_lock(uuid: str, name: str, wait: float = WAIT, *, shared: bool 
     handle = await asyncio.to_thread(_open, uuid)
     try:
         deadline = asyncio.get_running_loop().time() + wait
-        while not _take(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+        while not _try_lock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if asyncio.get_running_loop().time() >= deadline:
                 raise Refused(f"“{name}” is being changed by another qubes-manager: try again when it has finished")
             await asyncio.sleep(_PAUSE)
@@ -38,7 +38,7 @@ def _open(uuid: str) -> int:
     return os.open(user_folder() / f"{uuid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def _take(handle: int, kind: int) -> bool:
+def _try_lock(handle: int, kind: int) -> bool:
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -33,10 +33,10 @@ class MenuKeeper:
         self._waiting: dict[DomainKey, None] = {}
         self._seen: dict[DomainKey, object] = {}
         self._woken = asyncio.Event()
-        store.on_batch(self._look)
-        lists.changed.connect(self._look_at_all)
+        store.on_batch(self._on_batch)
+        lists.changed.connect(self._on_lists)
 
-    def _look(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         for domain in (*batch.added, *batch.changed):
             if domain.is_read and not domain.is_host and self._seen.get(domain.key) != _what_shows(domain):
                 self._seen[domain.key] = _what_shows(domain)
@@ -47,7 +47,7 @@ class MenuKeeper:
         if self._waiting:
             self._woken.set()
 
-    def _look_at_all(self) -> None:
+    def _on_lists(self) -> None:
         self._waiting.update(dict.fromkeys(k for k, d in self._store.domains.items() if d.is_read and not d.is_host))
         self._woken.set()
 

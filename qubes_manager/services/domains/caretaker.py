@@ -39,9 +39,9 @@ class Caretaker:
         self._untidy: dict[DomainKey, None] = {}
         self._woken = asyncio.Event()
         roots.settled.connect(self._settled)
-        store.on_batch(self._look)
+        store.on_batch(self._on_batch)
 
-    def _look(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         self._want(d for d in (*batch.added, *batch.changed) if needs_settling(d) or needs_recovery(d))
 
     def _want(self, domains: Iterable[Domain]) -> None:

@@ -87,23 +87,14 @@ class TemplateBuild:
                 (Role.ROOT, "qcow2", 1, built.root),
             )
         ]
-        features = {"os": "Linux", "os-distribution": "debian", "suite": recipe.suite}
-        features |= {GUI_FEATURE: "1"} if recipe.has_gui else {}
-        config = DomainConfig(
-            label=LABELS[TEMPLATE_LABEL],
-            klass=DomainClass.TEMPLATE,
-            revision=1,
-            features=tuple(sorted(features.items())),
-        )
-        console_log = await asyncio.to_thread(console_log_path, uri, name)
         draft = NewDomain(
             name=name,
             uuid=own,
-            config=config,
+            config=_config(recipe),
             memory=memory,
             vcpus=vcpus,
             netvm="user",
-            console_log=console_log,
+            console_log=await asyncio.to_thread(console_log_path, uri, name),
             gui=recipe.has_gui,
             virt_type=await self._virt_types.best(uri),
         )
@@ -136,3 +127,14 @@ class TemplateBuild:
                 self._build(recipe, made, progress)
                 made.rename(folder)
         return BuiltTemplate(**{field: folder / name for field, name in names.items()})
+
+
+def _config(recipe: TemplateRecipe) -> DomainConfig:
+    features = {"os": "Linux", "os-distribution": "debian", "suite": recipe.suite}
+    features |= {GUI_FEATURE: "1"} if recipe.has_gui else {}
+    return DomainConfig(
+        label=LABELS[TEMPLATE_LABEL],
+        klass=DomainClass.TEMPLATE,
+        revision=1,
+        features=tuple(sorted(features.items())),
+    )

@@ -145,7 +145,7 @@ class LogViewer(QDialog):
             self._first = self._last = piece = await self._logs.read(source)
             await self._insert(piece.data, QTextCursor.MoveOperation.End)
             self._jump_to_end()
-            self._tell()
+            self._update_status()
 
     async def load_older(self) -> None:
         """Put the MiB before the first line in front."""
@@ -155,7 +155,7 @@ class LogViewer(QDialog):
             piece = await self._logs.read(self._source, self._first.start)
             await self._insert(piece.data, QTextCursor.MoveOperation.Start)
             self._first = piece
-            self._tell()
+            self._update_status()
 
     async def _grow(self) -> None:
         async with self._lock:
@@ -170,7 +170,7 @@ class LogViewer(QDialog):
                 self._jump_to_end()
             self._last = piece
             if piece.data:
-                self._tell()
+                self._update_status()
 
     async def _insert(self, data: bytes, where: QTextCursor.MoveOperation) -> None:
         """Put text into the view slice by slice, so that the window stays alive."""
@@ -181,7 +181,7 @@ class LogViewer(QDialog):
             cursor.insertText(text[start : start + _SLICE])
             await asyncio.sleep(0)
 
-    def _tell(self) -> None:
+    def _update_status(self) -> None:
         first, last = self._first, self._last
         if first and last:
             shown = format_size(max(last.end - first.start, 0))
