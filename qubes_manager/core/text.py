@@ -1,5 +1,6 @@
 """Making text from guests and logs safe to show."""
 
+import html
 import re
 import unicodedata
 
@@ -29,6 +30,11 @@ def one_line(text: str, limit: int = 200) -> str:
     """Return *text* on one line, safe to show, at most *limit* characters long."""
     line = " ".join(strip_escapes(text[: limit * 4]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def plain_tip(text: str) -> str:
+    """Return what shows *text* as it is in a tool tip, which takes for markup whatever looks like it."""
+    return f"<p style='white-space: pre-wrap'>{html.escape(text)}</p>" if "<" in text or "&" in text else text
 
 
 def make_visible(data: bytes) -> str:

@@ -9,6 +9,7 @@ from PySide6.QtGui import QIcon
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.text import plain_tip
 from qubes_manager.services.applications.app_lists import AppLists, selected
 from qubes_manager.services.hosts.store import Batch, DomainStore
 
@@ -161,7 +162,7 @@ class ApplicationsModel(QAbstractItemModel):
             case Qt.ItemDataRole.AccessibleTextRole:
                 return f"{app.name} in {entry.domain.name}"
             case Qt.ItemDataRole.ToolTipRole:
-                return f"{app.comment or app.name} — in {entry.domain.name}"
+                return plain_tip(f"{app.comment or app.name} — in {entry.domain.name}")
             case Qt.ItemDataRole.DecorationRole:
                 return self._icons(entry.domain, app)
         return None
@@ -174,7 +175,7 @@ class ApplicationsModel(QAbstractItemModel):
                 return self._icons(group.domain, None)
             case Qt.ItemDataRole.ToolTipRole if group.domain:
                 label = group.domain.label.name if group.domain.label else "no label"
-                return f"{group.title}: {label}, {group.domain.state.value}"
+                return plain_tip(f"{group.title}: {label}, {group.domain.state.value}")
         return None
 
 

@@ -7,6 +7,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.core.text import plain_tip
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS, SortKey
 from qubes_manager.models.domain_filter import TableFilter, haystack
 from qubes_manager.models.row_changes import kept_in_order, ranges
@@ -171,8 +172,8 @@ class DomainTableModel(QAbstractTableModel):
 
     def _tool_tip(self, domain: Domain, column: int) -> str | None:
         if domain.stale:
-            return f"{domain.key.connection} is not connected; this is what was known last."
-        return self._texts_of(domain.key)[column] or None
+            return plain_tip(f"{domain.key.connection} is not connected; this is what was known last.")
+        return plain_tip(self._texts_of(domain.key)[column]) or None
 
     def _announce(self, rows: Iterable[int]) -> None:
         found = list(ranges(sorted(rows)))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qubes_manager.core.text import make_visible, one_line, strip_escapes
+from qubes_manager.core.text import make_visible, one_line, plain_tip, strip_escapes
 
 
 @given(st.text())
@@ -29,3 +29,8 @@ def test_visible_logs_lose_nothing_and_print_everything(data: bytes) -> None:
 
 def test_hostile_bytes_are_written_out() -> None:
     assert make_visible(b"a\x1b[31m\xff\x00\r\nb") == "a\\x1b[31m\\xff\\x00\nb"
+
+
+def test_a_tool_tip_has_no_markup_of_anybody_s_but_ours() -> None:
+    assert plain_tip("vm-1, running") == "vm-1, running"
+    assert plain_tip("<img src='x'> & y").endswith(">&lt;img src=&#x27;x&#x27;&gt; &amp; y</p>")

@@ -17,6 +17,7 @@ from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
 from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.services.hosts.store import Batch
+from tests.ui.conftest import tip_says
 
 
 def domain(number: int, **changes: Any) -> Domain:
@@ -164,3 +165,12 @@ def test_any_sequence_of_batches_gives_the_rows_that_a_plain_sort_gives(qapp: QA
         shown.sort(key=COLUMNS[column].sort_key, reverse=descending)
         assert names(model) == [d.name for d in shown]
     del tester
+
+
+def test_a_tool_tip_says_what_the_cell_says_and_no_guest_draws_there(model: DomainTableModel) -> None:
+    address = "<img src='/etc/hostname'>10.0.2.15"
+    model.apply(Batch(added=(domain(1, usage=Usage(addresses=(address,))),)))
+    assert tip_says(model.index(0, COLUMN_INDEX["ip"]).data(Qt.ItemDataRole.ToolTipRole)) == address
+    assert model.index(0, COLUMN_INDEX["template"]).data(Qt.ItemDataRole.ToolTipRole) is None
+    model.apply(Batch(changed=(domain(1, stale=True),)))
+    assert "test:///x is not connected" in model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import qasync
+from PySide6.QtGui import Qt, QTextDocument
 from PySide6.QtWidgets import QApplication, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -60,6 +61,13 @@ def run(loop: qasync.QEventLoop, work: Coroutine[Any, Any, Any]) -> Any:
 def domain(name: str, **config: Any) -> Domain:
     ordinary = DomainConfig(label=LABELS["blue"], klass=DomainClass.STANDALONE, gui_port=True)
     return Domain(DomainKey("x", name), name, DomainState.RUNNING, config=replace(ordinary, **config))
+
+
+def tip_says(tip: str) -> str:
+    """What a person reads in a tool tip, of which Qt takes for markup what looks like it."""
+    document = QTextDocument()
+    (document.setHtml if Qt.mightBeRichText(tip) else document.setPlainText)(tip)
+    return document.toPlainText()
 
 
 async def shown_box() -> QMessageBox:

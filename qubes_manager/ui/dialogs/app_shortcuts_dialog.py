@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain
+from qubes_manager.core.text import plain_tip
 from qubes_manager.ui.dialogs.hint_dialog import HintDialog, Spawn
 from qubes_manager.ui.look.icons import app_icon, icon
 
@@ -71,7 +72,7 @@ class AppShortcutsDialog(HintDialog):
             in_menu = kept is None or app.id in kept
             item = QListWidgetItem(app.name, self.selected if in_menu else self.available)
             item.setData(_ID, app.id)
-            item.setToolTip(app.comment or app.id)
+            item.setToolTip(plain_tip(app.comment or app.id))
             if picture := app_icon(app):
                 item.setIcon(picture)
         count = len(applications)

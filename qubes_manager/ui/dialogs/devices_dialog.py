@@ -20,7 +20,7 @@ from qubes_manager.core.background import Background
 from qubes_manager.core.devices import BUSES, BlockDevice, DiskRequest
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.events import HostEvent, HostEventKind
-from qubes_manager.core.text import one_line
+from qubes_manager.core.text import one_line, plain_tip
 from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
@@ -133,7 +133,7 @@ class DevicesDialog(HintDialog):
             cells = [one_line(text, 120) for text in (name, device.description, device.serial, entry.used_by)]
             item = QTreeWidgetItem(cells)
             item.setData(0, _OFFERED, entry)
-            item.setToolTip(0, device.path)
+            item.setToolTip(0, plain_tip(device.path))
             self.tree.addTopLevelItem(item)
             if chosen and chosen.device.path == device.path:
                 item.setSelected(True)

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QLabel, QWidget
 
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.text import plain_tip
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], object]
 
@@ -29,6 +30,6 @@ class HintDialog(QDialog):
                 await work
             except QubesManagerError as error:
                 self.hint.setText(f"⚠ {error}")
-                self.hint.setToolTip(error.details)
+                self.hint.setToolTip(plain_tip(error.details))
 
         self._spawn(guarded())

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
+from qubes_manager.core.text import plain_tip
 from qubes_manager.core.volumes import MAX_KEEP, Role
 from qubes_manager.services.volumes.domain_volumes import DomainVolumes, VolumeInfo
 from qubes_manager.services.volumes.template_roots import TemplateRoots
@@ -134,8 +135,8 @@ class VolumesDialog(HintDialog):
         cells += [info.source or record.pool, record.verified or (f"sha256:{record.digest}" if record.digest else "")]
         item = QTreeWidgetItem(cells)
         item.setData(0, _INFO, info)
-        item.setToolTip(0, record.name)
-        item.setToolTip(4, cells[4])
+        item.setToolTip(0, plain_tip(record.name))
+        item.setToolTip(4, plain_tip(cells[4]))
         return item
 
     def _chosen(self) -> VolumeInfo | int | None:

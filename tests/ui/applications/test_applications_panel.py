@@ -3,9 +3,10 @@
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtTest import QTest
 
+from qubes_manager.core.applications import Application
 from qubes_manager.models.applications_model import Entry
 from tests.ui.applications.conftest import Panel
-from tests.ui.conftest import domain
+from tests.ui.conftest import domain, tip_says
 
 
 def test_applications_stand_below_their_domain_favourites_first(panel: Panel) -> None:
@@ -55,3 +56,11 @@ def test_a_click_on_a_group_starts_nothing(panel: Panel) -> None:
     panel.widget.tree.activated.emit(panel.model.index(0, 0))
     panel.widget.tree.activated.emit(QModelIndex())
     assert started == []
+
+
+def test_a_guest_s_application_describes_itself_without_markup(panel: Panel) -> None:
+    panel.show(domain("work"))
+    panel.lists._lists["work"] = (Application("x", "X", "<b>[vault]</b> writes"),)
+    panel.model.rebuild()
+    tip = panel.model.index(0, 0, panel.model.index(0, 0)).data(Qt.ItemDataRole.ToolTipRole)
+    assert tip_says(tip) == "<b>[vault]</b> writes — in work"

@@ -11,7 +11,7 @@ from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import DomainState
 from qubes_manager.core.errors import GuestError
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
-from tests.ui.conftest import APPS, domain, run
+from tests.ui.conftest import APPS, domain, run, tip_says
 from tests.waiting import until
 
 
@@ -64,3 +64,9 @@ def test_only_a_domain_that_runs_can_be_asked(parent: QWidget) -> None:
     [button] = [b for b in dialog.findChildren(QPushButton) if b.text() == "Refresh"]
     assert not button.isEnabled()
     assert "Start the domain" in dialog.hint.text()
+
+
+def test_a_guest_s_application_describes_itself_without_markup(parent: QWidget) -> None:
+    hostile = Application("x", "X", "<b>[vault]</b> writes")
+    dialog = AppShortcutsDialog(parent, domain("work"), [hostile], asyncio.create_task)
+    assert tip_says(dialog.selected.item(0).toolTip()) == hostile.comment

@@ -15,7 +15,7 @@ from qubes_manager.services.assembly import Services
 from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
 from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
 from tests.build import domain
-from tests.ui.conftest import run
+from tests.ui.conftest import run, tip_says
 from tests.waiting import until
 
 URI = "test:///default"
@@ -204,14 +204,14 @@ def test_what_can_only_be_read_is_attached_so(scene: Scene) -> None:
 
 
 def test_a_refusal_is_said_with_libvirt_s_words_behind_it_and_the_devices_read_anew(scene: Scene) -> None:
-    scene.offers.refusal = Refused("“bank” uses /dev/sdc: detach it there first", "raw text")
+    scene.offers.refusal = Refused("“bank” uses /dev/sdc: detach it there first", "error: <b>\n  line two")
 
     async def work(dialog: DevicesDialog) -> None:
         choose(dialog, 0)
         scene.offers.found = [HELD, FREE]
         dialog.attach_button.click()
         await until(lambda: dialog.hint.text() == "⚠ “bank” uses /dev/sdc: detach it there first")
-        assert dialog.hint.toolTip() == "raw text"
+        assert tip_says(dialog.hint.toolTip()) == "error: <b>\n  line two"
         assert [row[0] for row in rows(dialog)] == ["sdb", "sdc"]
 
     scene.shows(work)
@@ -261,11 +261,13 @@ def test_a_stick_that_is_plugged_in_appears_and_what_was_chosen_stays_so(scene: 
 
 def test_an_image_that_was_added_is_chosen_and_listed_once(scene: Scene) -> None:
     async def work(dialog: DevicesDialog) -> None:
-        dialog.add_image("/home/u/disk.img")
-        await until(lambda: [item.text(0) for item in dialog.tree.selectedItems()] == ["/home/u/disk.img"])
-        scene.offers.found.append(OfferedDevice(BlockDevice("/home/u/disk.img", "image")))
+        path = "/home/u/<b>disk.img"
+        dialog.add_image(path)
+        await until(lambda: [item.text(0) for item in dialog.tree.selectedItems()] == [path])
+        scene.offers.found.append(OfferedDevice(BlockDevice(path, "image")))
         await dialog.reload()
-        assert [row[0] for row in rows(dialog)].count("/home/u/disk.img") == 1
+        assert [row[0] for row in rows(dialog)].count(path) == 1
+        assert [tip_says(item.toolTip(0)) for item in dialog.tree.selectedItems()] == [path]
 
     scene.shows(work)
 

@@ -23,7 +23,7 @@ from qubes_manager.ui.dialogs.volumes_dialog import VolumesDialog
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import MessageBar
 from tests.build import domain
-from tests.ui.conftest import run
+from tests.ui.conftest import run, tip_says
 from tests.waiting import until
 
 TINY = domain("tiny", config=DomainConfig(revision=3, keep_revisions=2))
@@ -36,7 +36,9 @@ ROOT = VolumeInfo(
     VolumeSizes(10 * GIB, 3 * GIB),
     revisions=(1, 2, 3),
 )
-PRIVATE = VolumeInfo("work", Role.PRIVATE, OwnVolume(Role.PRIVATE, "pool", "work.private"), VolumeSizes(2 * GIB, GIB))
+PRIVATE = VolumeInfo(
+    "work", Role.PRIVATE, OwnVolume(Role.PRIVATE, "pool", "work.<b>private"), VolumeSizes(2 * GIB, GIB)
+)
 KERNEL = VolumeInfo("work", Role.KERNEL, OwnVolume(Role.KERNEL, "pool", "work.kernel", digest="123"), None)
 BORROWED = replace(ROOT, domain="work", source="tiny:root", revisions=())
 
@@ -158,6 +160,8 @@ def test_an_appvm_shows_whose_root_it_has_and_a_volume_that_is_gone(scene: Scene
             ["kernel", "gone", "", "pool", "sha256:123"],
         ]
         assert not dialog.revisions.isVisibleTo(dialog)
+        private = dialog.tree.topLevelItem(1)
+        assert private and tip_says(private.toolTip(0)) == PRIVATE.record.name
         volumes.found = []
         await dialog.reload()
         assert dialog.hint.text() == "“work” has no volume that this program made."
