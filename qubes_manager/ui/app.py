@@ -26,6 +26,7 @@ from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.services.volumes.template_roots import Settlement
 from qubes_manager.ui.applications.applications_dock import Tray
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.garbage import GarbageCollector
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.picture import take_picture
 from qubes_manager.ui.single_instance import SingleInstance, raise_running
@@ -54,6 +55,7 @@ def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, 
     application.setApplicationName("Qubes Manager")
     application.setDesktopFileName("qubes-manager")
     application.setApplicationVersion(__version__)
+    GarbageCollector(application)
     if options.picture is None and raise_running():
         print("Qubes Manager is running already; its window was raised.")
         return 0

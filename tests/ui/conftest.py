@@ -15,6 +15,7 @@ from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.labels import LABELS
 from qubes_manager.services.assembly import Services
+from tests.qt_garbage import collected_here as collected_here
 from tests.waiting import until
 
 # A halted one; the domains below run and have windows.

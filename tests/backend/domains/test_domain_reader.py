@@ -18,7 +18,7 @@ from qubes_manager.backend.domains.domain_reader import (
     read_samples,
 )
 from qubes_manager.backend.domains.new_domain import NewDomain
-from qubes_manager.core.domain import DomainConfig, DomainState, Ending
+from qubes_manager.core.domain import UNREAD, DomainConfig, DomainState, Ending
 from qubes_manager.core.errors import HostCallFailed
 from tests.driver import write_host
 
@@ -158,7 +158,7 @@ async def test_xml_that_is_none_makes_a_domain_of_which_nothing_is_known(driver:
             return "<domain>"
 
     driver.handles[WORK] = Broken()
-    assert await read_configs(driver, [WORK]) == {WORK: DomainConfig()}
+    assert await read_configs(driver, [WORK]) == {WORK: UNREAD}
 
 
 async def test_a_driver_without_figures_in_bulk_is_asked_one_by_one(host: LibvirtConnection) -> None:
