@@ -151,8 +151,11 @@ def test_menus_have_the_border_too(desk: Desk) -> None:
     desk.until(lambda: set(all_windows(desk)) - before, "an unmanaged window")
     [menu] = set(all_windows(desk)) - before
     assert not desk.windows("[untrusted] hostile-menu")
-    box, picture = desk.box(menu), desk.picture("menu")
-    assert picture.crop((box.x, box.y, box.x + box.width, box.y + 6)).getcolors() == [(box.width * 6, RED)]
+    box = desk.box(menu)
+    edge = (box.x, box.y, box.x + box.width, box.y + 6)
+    desk.until(lambda: desk.picture().crop(edge).getcolors() == [(box.width * 6, RED)], "a red border")
+    picture = desk.picture("menu")
+    assert picture.crop(edge).getcolors() == [(box.width * 6, RED)]
     assert picture.getpixel((box.x + 20, box.y + 20)) == (255, 255, 255)
     end_hostile(desk, "untrusted")
 
