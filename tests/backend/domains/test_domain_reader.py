@@ -76,6 +76,9 @@ async def test_how_a_run_ended_is_known_as_far_as_libvirt_knows(
     assert (read.state, read.ending) == (DomainState.HALTED, ending)
     listed = next(d for d in await list_domains(host) if d.key.uuid == uuid)
     assert listed.ending is ending
+    # libvirt's numbers of reasons mean something else for a domain that runs.
+    await host.on_domain(uuid, "start", lambda domain: domain.create())
+    assert (await read_domains(host, [uuid]))[uuid].ending is Ending.UNKNOWN
 
 
 class Ended:
