@@ -69,8 +69,8 @@ def test_kernel_and_libraries_are_fetched_and_what_only_the_installer_needs_is_n
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-@pytest.mark.usefixtures("tools")
-def test_a_build_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+def test_a_build_that_is_cancelled_leaves_nothing(tools: Path, tmp_path: Path) -> None:
+    tool(tools, "apt-cache", "echo 'nothing is to be asked for any more' >&2; exit 1")
     progress = HeardProgress(stop_at="")
     progress.step("")
     with pytest.raises(Cancelled):

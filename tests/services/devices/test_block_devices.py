@@ -36,9 +36,7 @@ def image(path: Path, **changes: object) -> DiskRequest:
     return replace(DiskRequest(str(path), is_device=False), **changes)  # type: ignore[arg-type]
 
 
-async def test_an_image_that_another_domain_has_is_refused_under_every_name_of_it(
-    world: World, tmp_path: Path
-) -> None:
+async def test_an_image_that_another_domain_has_is_refused_under_every_name_of_it(world: World, tmp_path: Path) -> None:
     (tmp_path / "link.img").symlink_to(tmp_path / "mail.img")
     for name in ("mail.img", "link.img"):
         with pytest.raises(Refused, match="“mail” has it among its disks and would use"):
@@ -111,4 +109,6 @@ async def test_images_on_a_bus_that_disks_come_and_go_on_are_offered_with_their_
 def test_who_uses_a_device_is_told_with_the_host_first() -> None:
     users = tuple((domain(name), Disk(target)) for name, target in (("work", "sda"), ("mail", "vdb")))
     assert OfferedDevice(BlockDevice("/dev/sdb"), users).used_by == "work (sda), mail (vdb)"
-    assert OfferedDevice(BlockDevice("/dev/sdb", in_use="mounted at /"), users[:1]).used_by == "mounted at /, work (sda)"
+    assert (
+        OfferedDevice(BlockDevice("/dev/sdb", in_use="mounted at /"), users[:1]).used_by == "mounted at /, work (sda)"
+    )

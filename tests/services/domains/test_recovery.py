@@ -11,7 +11,6 @@ import pytest
 from qubes_manager.backend.domains.domain_actions import define
 from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.backend.storage import volume_store
-from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.backend.user.owner import owner
 from qubes_manager.core.domain import UNREAD, Domain, DomainConfig, DomainKey, DomainState, Job
 from qubes_manager.core.volumes import OwnVolume, Role

@@ -1,9 +1,14 @@
-"""The program that shows windows, on the test driver, where no domain has any."""
+"""The program that shows windows, on the test driver, where no domain has any, and stand-ins for what has some."""
 
 import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
+from qubes_manager.backend.viewers import viewer_process
+from qubes_manager.core.domain import GUI_PORT
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.gui.address import socket_path
 from qubes_manager.services.gui.service import GuiService
@@ -11,6 +16,14 @@ from tests.waiting import until
 
 URI = "test:///default"
 NOBODY = "00000000-0000-4000-8000-000000000000"
+ALIAS = "channel1"
+# Says that it shows the guest's windows when it may connect, and ends when it is told nothing any more.
+SHOWS = """
+while read -r line; do
+  echo "$line" >>"$1"
+  case $line in *'"go"'*) echo '{"type": "connected"}';; esac
+done
+"""
 
 
 @pytest.fixture
@@ -25,3 +38,51 @@ def service(grace: float, uri: str = URI) -> GuiService:
 
 async def until_it_listens(uri: str = URI) -> None:
     await until(lambda: socket_path(uri).exists())
+
+
+class Guest:
+    """Stands for libvirt's handle of a running domain with the port for windows, a screen and nothing behind them."""
+
+    def __init__(self, path: Path, state: str = "disconnected") -> None:
+        self.state = state
+        self._path = path
+
+    def XMLDesc(self, _flags: int = 0) -> str:
+        target = f"<target name='{GUI_PORT}' state='{self.state}'/>"
+        channel = f"<channel><source path='{self._path}'/>{target}<alias name='{ALIAS}'/></channel>"
+        return f"<domain><devices>{channel if self.state else ''}</devices></domain>"
+
+    def openGraphicsFD(self, _number: int, _flags: int) -> int:
+        return socket.socket(socket.AF_UNIX).detach()
+
+
+class Viewers:
+    """Viewers that are shell scripts; each takes the orders that are in ``orders`` then."""
+
+    def __init__(self, folder: Path) -> None:
+        self.script = SHOWS
+        self._orders = folder / "orders"
+
+    def command(self, _program: str, _arguments: Sequence[str] = ()) -> list[str]:
+        return ["/bin/sh", "-c", self.script, "viewer", str(self._orders)]
+
+    @property
+    def orders(self) -> str:
+        """What all of them were told, one order a line."""
+        return self._orders.read_text() if self._orders.exists() else ""
+
+
+@pytest.fixture
+def viewers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Viewers:
+    viewers = Viewers(tmp_path)
+    monkeypatch.setattr(viewer_process, "viewer_command", viewers.command)
+    return viewers
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[Path]:
+    """The socket of a port on the host's side."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "port"))
+        listener.listen(100)
+        yield tmp_path / "port"

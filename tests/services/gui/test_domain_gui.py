@@ -1,0 +1,197 @@
+"""The windows of one domain, from its start to its end; guest and viewers are stand-ins that fail when they are to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.core.events import DomainEvent, DomainEventKind
+from qubes_manager.core.gui_rules import GuiRules
+from qubes_manager.core.gui_status import GuiPhase, GuiStatus
+from qubes_manager.core.viewer_messages import Launch
+from qubes_manager.services.gui import domain_gui as module
+from qubes_manager.services.gui.domain_gui import DomainGui
+from tests.build import domain
+from tests.services.gui.conftest import ALIAS, NOBODY, SHOWS, URI, Guest, Viewers
+from tests.waiting import until
+
+WORK = domain("work")
+RULES = GuiRules("work", "#3465a4")
+OPENED, CLOSED = DomainEventKind.PORT_OPENED, DomainEventKind.PORT_CLOSED
+
+
+class Scene:
+    """A domain whose windows are looked after, and what is told of them."""
+
+    def __init__(self, connection: LibvirtConnection, guest: Guest, log: Path) -> None:
+        self.connection = connection
+        self.guest = guest
+        self.told: list[GuiStatus] = []
+        self.patience = 10.0
+        self.log = log
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> DomainGui:
+        self.connection.handles[WORK.key.uuid] = self.guest
+        gui = DomainGui(self.connection, WORK, RULES, self.patience, self.log, self.told.append)
+        self.task = asyncio.create_task(gui.run())
+        return gui
+
+    def happens(self, kind: DomainEventKind, alias: str = ALIAS, uuid: str = WORK.key.uuid) -> None:
+        self.connection.announce(DomainEvent(uuid, kind, alias))
+
+    @property
+    def phases(self) -> list[GuiPhase]:
+        return [status.phase for status in self.told]
+
+    async def until(self, phase: GuiPhase) -> GuiStatus:
+        """Wait for a phase, and forget what was told until then."""
+        await until(lambda: phase in self.phases)
+        found = self.told[self.phases.index(phase)]
+        del self.told[: self.phases.index(phase) + 1]
+        return found
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, port: Path, viewers: Viewers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    connection = LibvirtConnection(URI, watch=False)
+    await connection.open()
+    scene = Scene(connection, Guest(port), tmp_path / "log")
+    yield scene
+    if scene.task:
+        scene.task.cancel()
+        await asyncio.gather(scene.task, return_exceptions=True)
+    await connection.close()
+
+
+async def test_windows_come_and_go_with_the_guests_port(scene: Scene) -> None:
+    scene.start()
+    await scene.until(GuiPhase.WAITING)
+    for _ in range(2):
+        scene.happens(OPENED)
+        await scene.until(GuiPhase.CONNECTING)
+        await scene.until(GuiPhase.SHOWN)
+        scene.happens(CLOSED)
+        await scene.until(GuiPhase.WAITING)
+    assert scene.told == []
+
+
+async def test_a_port_that_was_open_already_is_connected_to(scene: Scene) -> None:
+    scene.guest.state = "connected"
+    scene.start()
+    await scene.until(GuiPhase.SHOWN)
+
+
+async def test_ports_of_others_are_none_of_its_business(scene: Scene) -> None:
+    scene.start()
+    await scene.until(GuiPhase.WAITING)
+    scene.happens(OPENED, "channel0")
+    scene.happens(OPENED, uuid=NOBODY)
+    await asyncio.sleep(0.1)
+    assert scene.told == []
+    scene.happens(OPENED)
+    await scene.until(GuiPhase.SHOWN)
+    scene.happens(CLOSED, "channel0")
+    scene.happens(CLOSED, uuid=NOBODY)
+    await asyncio.sleep(0.1)
+    assert scene.told == []
+
+
+async def test_a_guest_that_is_late_is_said_to_be_silent_and_shown_when_it_comes(scene: Scene) -> None:
+    scene.patience = 0.05
+    scene.start()
+    silent = await scene.until(GuiPhase.SILENT)
+    assert silent.message == "nothing in “work” offers windows after 0 s"
+    scene.happens(OPENED)
+    await scene.until(GuiPhase.SHOWN)
+
+
+async def test_a_viewer_that_dies_is_said_and_comes_again(scene: Scene, viewers: Viewers) -> None:
+    viewers.script = "read -r rules; echo boom >&2; exit 3"
+    scene.guest.state = "connected"
+    scene.start()
+    failed = await scene.until(GuiPhase.FAILED)
+    assert failed.message == "the windows of “work” closed: boom (exit code 3)"
+    assert "boom" in await asyncio.to_thread(scene.log.read_text)
+    viewers.script = SHOWS
+    await scene.until(GuiPhase.SHOWN)
+
+
+async def test_what_cannot_be_shown_here_at_all_is_said_once_and_not_tried_again(
+    scene: Scene, viewers: Viewers
+) -> None:
+    viewers.script = """read -r rules; echo '{"type": "unusable", "reason": "xpra is too old"}'; cat >/dev/null"""
+    scene.guest.state = "connected"
+    scene.start()
+    assert scene.task
+    async with asyncio.timeout(10):
+        await scene.task
+    assert (scene.told[-1].phase, scene.told[-1].message) == (GuiPhase.FAILED, "xpra is too old")
+
+
+async def test_a_domain_without_the_port_has_no_status(scene: Scene) -> None:
+    scene.guest.state = ""
+    scene.start()
+    assert scene.task
+    async with asyncio.timeout(10):
+        await scene.task
+    assert scene.told == []
+
+
+async def test_only_another_width_of_the_border_opens_the_windows_anew(scene: Scene, viewers: Viewers) -> None:
+    scene.guest.state = "connected"
+    gui = scene.start()
+    await scene.until(GuiPhase.SHOWN)
+    gui.change_rules(RULES)
+    gui.change_rules(replace(RULES, colour="#cc0000"))
+    await until(lambda: "#cc0000" in viewers.orders)
+    assert scene.told == []
+    gui.change_rules(replace(RULES, colour="#cc0000", border_width=9))
+    await scene.until(GuiPhase.CONNECTING)
+    await scene.until(GuiPhase.SHOWN)
+    assert viewers.orders.count('"go"') == 2
+
+
+async def test_a_launch_that_was_announced_too_early_is_told_to_the_first_viewer_only(
+    scene: Scene, viewers: Viewers
+) -> None:
+    gui = scene.start()
+    await scene.until(GuiPhase.WAITING)
+    gui.announce_launch(Launch("early"))
+    scene.happens(OPENED)
+    await scene.until(GuiPhase.SHOWN)
+    gui.announce_launch(Launch("now"))
+    await until(lambda: '"now"' in viewers.orders)
+    scene.happens(CLOSED)
+    scene.happens(OPENED)
+    await scene.until(GuiPhase.SHOWN)
+    assert viewers.orders.count('"early"') == viewers.orders.count('"now"') == 1
+
+
+async def test_windows_are_counted_and_what_was_denied_is_said_with_the_domains_name(
+    scene: Scene, viewers: Viewers
+) -> None:
+    viewers.script = """
+        read -r rules
+        echo '{"type": "connected"}'
+        echo '{"type": "windows", "count": 2}'
+        echo '{"type": "mapped", "managed": true}'
+        echo '{"type": "mapped", "managed": false}'
+        echo '{"type": "denied", "what": "cover the screen"}'
+        cat >/dev/null
+    """
+    scene.guest.state = "connected"
+    scene.start()
+    await until(lambda: scene.told and scene.told[-1].message)
+    last = scene.told[-1]
+    assert (last.phase, last.windows, last.mapped) == (GuiPhase.SHOWN, 2, 1)
+    assert last.message == "refused to “work”: cover the screen"
+    # With the port they are gone; how many there ever were is not forgotten.
+    scene.told.clear()
+    scene.happens(CLOSED)
+    waiting = await scene.until(GuiPhase.WAITING)
+    assert (waiting.windows, waiting.mapped, waiting.message) == (0, 1, "")
