@@ -44,7 +44,7 @@ async def test_an_image_that_another_domain_has_is_refused_under_every_name_of_i
     # Nor may one that only reads join one that writes.
     with pytest.raises(Refused, match="“mail” has it among its disks"):
         await world.devices.attach(world.named("work").key, image(tmp_path / "mail.img", read_only=True))
-    with pytest.raises(Refused, match="“mail” has .*mail.img already, as vda"):
+    with pytest.raises(Refused, match=r"“mail” has .*mail\.img already, as vda"):
         await world.devices.attach(world.named("mail").key, image(tmp_path / "mail.img"))
 
 

@@ -63,10 +63,8 @@ async def test_only_what_runs_has_a_console(scene: Scene) -> None:
 
 
 async def test_one_that_somebody_else_has_is_said_to_be_so(scene: Scene) -> None:
-    handles = scene.hosts.connection(URI).handles
-    handles[scene.domain.key.uuid] = await scene.hosts.connection(URI).call(
-        "find", lambda raw: raw.lookupByName("test")
-    )
+    connection = scene.hosts.connection(URI)
+    connection.handles[scene.domain.key.uuid] = await connection.call("find", lambda raw: raw.lookupByName("test"))
     with pytest.raises(HostCallFailed, match="cannot open the serial console; another program may have it"):
         await scene.consoles.open(scene.domain.key, ConsoleKind.SERIAL)
     assert scene.consoles.is_idle
