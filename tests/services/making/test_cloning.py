@@ -31,7 +31,9 @@ OWN_VOLUMES = (volume(Role.ROOT, "o.root.img"), volume(Role.PRIVATE, "o.private.
 async def world(driver_world: MakeWorld) -> World:
     root = DiskSpec(f"{FOLDER}/t.root@2.qcow2")
     domains = [
-        NewDomain("template", DomainConfig(klass=DomainClass.TEMPLATE, revision=2, volumes=TEMPLATE_VOLUMES), disks=(root,)),
+        NewDomain(
+            "template", DomainConfig(klass=DomainClass.TEMPLATE, revision=2, volumes=TEMPLATE_VOLUMES), disks=(root,)
+        ),
         NewDomain("runs", DomainConfig(volumes=OWN_VOLUMES)),
         NewDomain("own", DomainConfig(volumes=OWN_VOLUMES), disks=(DiskSpec(f"{FOLDER}/o.root.img", "raw"),)),
         NewDomain("safe", DomainConfig(volumes=OWN_VOLUMES), disks=(DiskSpec(f"{FOLDER}/p", secret=SECRET),)),

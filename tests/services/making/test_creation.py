@@ -85,17 +85,19 @@ async def test_an_image_that_is_not_taken_is_not_moved_away(world: World, tmp_pa
     [
         ("kvm", False, "root=LABEL=root rw console=ttyS0 quiet"),
         ("kvm", True, "root=LABEL=root rw console=ttyS0 quiet qubes_manager.private"),
-        ("qemu", True, "root=LABEL=root rw console=ttyS0 quiet mitigations=off nokaslr tsc=reliable no_timer_check "
-         "qubes_manager.private"),
+        (
+            "qemu",
+            True,
+            "root=LABEL=root rw console=ttyS0 quiet mitigations=off nokaslr tsc=reliable no_timer_check "
+            "qubes_manager.private",
+        ),
     ],
 )
 def test_a_kernel_waits_for_a_private_volume_only_where_one_comes(virt_type: str, private: bool, words: str) -> None:
     assert boot_words(virt_type, private=private) == words
 
 
-def test_a_console_is_logged_where_the_hosts_folders_are_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_console_is_logged_where_the_hosts_folders_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = console_log_path("qemu:///session", "work")
     assert path == f"{tmp_path}/libvirt/qemu/log/work-console.log"

@@ -16,7 +16,9 @@ from qubes_manager.services.making.making import Made, VolumePlan, make_domain, 
 from tests.heard_progress import HeardProgress
 from tests.services.conftest import World
 
-ROOT, PRIVATE, COPY = (OwnVolume(role, volume_store.POOL, f"new.{role.value}.img") for role in (Role.ROOT, Role.PRIVATE, Role.SEED))
+ROOT, PRIVATE, COPY = (
+    OwnVolume(role, volume_store.POOL, f"new.{role.value}.img") for role in (Role.ROOT, Role.PRIVATE, Role.SEED)
+)
 
 
 class Making:
