@@ -29,11 +29,9 @@ OWN_VOLUMES = (volume(Role.ROOT, "o.root.img"), volume(Role.PRIVATE, "o.private.
 
 @pytest.fixture
 async def world(driver_world: MakeWorld) -> World:
-    root = DiskSpec(f"{FOLDER}/t.root@2.qcow2")
+    template = DomainConfig(klass=DomainClass.TEMPLATE, revision=2, volumes=TEMPLATE_VOLUMES)
     domains = [
-        NewDomain(
-            "template", DomainConfig(klass=DomainClass.TEMPLATE, revision=2, volumes=TEMPLATE_VOLUMES), disks=(root,)
-        ),
+        NewDomain("template", template, disks=(DiskSpec(f"{FOLDER}/t.root@2.qcow2"),)),
         NewDomain("runs", DomainConfig(volumes=OWN_VOLUMES)),
         NewDomain("own", DomainConfig(volumes=OWN_VOLUMES), disks=(DiskSpec(f"{FOLDER}/o.root.img", "raw"),)),
         NewDomain("safe", DomainConfig(volumes=OWN_VOLUMES), disks=(DiskSpec(f"{FOLDER}/p", secret=SECRET),)),

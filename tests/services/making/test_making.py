@@ -16,7 +16,7 @@ from qubes_manager.services.making.making import Made, VolumePlan, make_domain, 
 from tests.heard_progress import HeardProgress
 from tests.services.conftest import World
 
-ROOT, PRIVATE, COPY = (
+ROOT, PRIVATE, SEED = (
     OwnVolume(role, volume_store.POOL, f"new.{role.value}.img") for role in (Role.ROOT, Role.PRIVATE, Role.SEED)
 )
 
@@ -66,16 +66,16 @@ async def cancel() -> tuple[volume_store.Volume, OwnVolume]:
 @pytest.mark.parametrize(("make", "error"), [(fail, HostCallFailed), (cancel, asyncio.CancelledError)])
 async def test_when_a_step_fails_nothing_is_left(making: Making, make: object, error: type[BaseException]) -> None:
     with pytest.raises(error):
-        await making.make(VolumePlan(COPY, make))  # type: ignore[arg-type]
+        await making.make(VolumePlan(SEED, make))  # type: ignore[arg-type]
     # The fixture sees that neither domain nor volume is left.
     assert making.world.store.named(making.world.uri, "new") is None
 
 
 async def test_xml_that_libvirt_rejects_at_last_leaves_nothing(making: Making) -> None:
     async def spoil(_made: Made) -> NewDomain:
-        return replace(making.draft, netvm="", uefi=False, vcpus=0)
+        return replace(making.draft, vcpus=0)
 
-    making.finish = spoil  # type: ignore[method-assign]
+    making.finish = spoil  # type: ignore[method-assign, assignment]
     with pytest.raises(QubesManagerError, match="cannot create “new”"):
         await making.make()
     assert making.world.store.named(making.world.uri, "new") is None

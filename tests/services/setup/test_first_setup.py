@@ -1,4 +1,4 @@
-"""Every step of the set-up can be repeated: what is there stays. What makes things is a stand-in, and fails on demand."""
+"""Every step of the set-up can be repeated: what is there stays. What makes things is a stand-in that may fail."""
 
 from pathlib import Path
 from typing import Any

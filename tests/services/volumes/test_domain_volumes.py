@@ -153,13 +153,13 @@ async def test_what_wrote_to_a_volume_behind_our_back_is_found_out(real: Real) -
     with real.file.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"!")
-    with pytest.raises(Refused, match="vault.qcow2 has changed since it was made: expected .* do not trust domains"):
+    with pytest.raises(Refused, match=r"vault\.qcow2 has changed since it was made: expected .* do not trust domains"):
         await real.volumes.verify(real.domain, real.record)
 
 
 async def test_what_is_exported_is_the_volume_with_its_checksum_beside_it(real: Real, tmp_path: Path) -> None:
     target = tmp_path / "out" / "vault.qcow2"
-    with pytest.raises(QubesManagerError, match="cannot write “.*vault.qcow2”: No such file or directory"):
+    with pytest.raises(QubesManagerError, match=r"cannot write “.*vault\.qcow2”: No such file or directory"):
         await real.volumes.export(real.key, "private", target)
     target.parent.mkdir()
     digest = await real.volumes.export(real.key, "private", target)

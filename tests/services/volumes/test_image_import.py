@@ -109,7 +109,7 @@ async def test_what_is_no_image_or_another_one_is_refused(
 async def test_an_image_that_pulls_in_another_file_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "pulls.qcow2"
     run_tool_now(["qemu-img", "create", "-f", "qcow2", "-b", "/etc/hostname", "-F", "raw", source, "1M"])
-    with pytest.raises(Refused, match="“pulls.qcow2” refers to another file"):
+    with pytest.raises(Refused, match=r"“pulls\.qcow2” refers to another file"):
         async with ready_image(source, "", as_qcow2=True):
             raise AssertionError("it was taken")
     with pytest.raises(NotFound, match="there is no file"):
