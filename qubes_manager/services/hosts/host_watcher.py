@@ -94,9 +94,10 @@ class HostWatcher:
         self.retry()
 
     async def refresh(self, uuids: Sequence[str]) -> None:
-        """Read some domains again, XML included."""
-        await self._reread(uuids)
-        await self._read_configs(uuids)
+        """Read some domains again, XML included; the host itself is none that libvirt could be asked for."""
+        domains = [uuid for uuid in uuids if uuid != HOST_UUID]
+        await self._reread(domains)
+        await self._read_configs(domains)
 
     async def refresh_all(self) -> None:
         """Read all domains again, XML included, before it returns."""

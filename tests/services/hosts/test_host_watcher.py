@@ -21,3 +21,9 @@ async def test_a_storm_of_events_is_a_handful_of_batches(hosts: Hosts) -> None:
     await asyncio.sleep(0.1)
     assert sum(len(batch.changed) for batch in batches) == 20
     assert len(batches) <= 4
+
+
+async def test_the_hosts_own_row_stays_when_it_is_asked_for_anew(hosts: Hosts) -> None:
+    host = next(d for d in hosts.store.domains.values() if d.is_host)
+    await hosts.refresh(host.key)
+    assert hosts.store.get(host.key) == host
