@@ -16,12 +16,12 @@ HOSTILE = ["a\x1b]0;ow", "ned\x07b\x1b[3", "1mc\nr\u0435st \x1b[31mX"]
 
 
 class Agent:
-    """Says *out* in pieces, byte by byte where a piece would end within a character, and exits with *code*."""
+    """Says *out* and *err* in pieces, and exits with one of *codes* after the other, then with 0."""
 
     def __init__(self) -> None:
         self.out: list[bytes] = []
         self.err: list[bytes] = []
-        self.code = 0
+        self.codes: list[int] = []
         self.ran: list[tuple[str, str]] = []
         self.input = b""
 
@@ -38,7 +38,7 @@ class Agent:
                     self.ran.append((user, command))
                 return {"pid": 1}
             case "guest-exec-status":
-                return {"exited": True, "exitcode": self.code}
+                return {"exited": True, "exitcode": self.codes.pop(0) if self.codes else 0}
             case "guest-file-open":
                 return 2 if arguments["path"].endswith("/err") else 1
             case "guest-file-write":
@@ -117,11 +117,13 @@ def test_a_local_command_gets_the_output_and_is_waited_for(
 def test_the_highest_code_of_all_running_domains_is_told(
     host: str, agent: Agent, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    agent.code = 7
-    assert qvm_run.main(["-c", host, "--all", "--no-autostart", "x"]) == 7
+    agent.codes = [7, 3]
+    assert qvm_run.main(["-c", host, "--all", "x"]) == 7
+    assert len(agent.ran) == 2
     # Vault is paused: that is said, and the other one is asked all the same.
+    assert qvm_run.main(["-c", host, "--all", "--no-autostart", "x"]) == 1
     assert "“Vault” is paused" in capfdbinary.readouterr().err.decode()
-    assert len(agent.ran) == 1
+    assert len(agent.ran) == 3
     assert qvm_run.main(["-c", host, "--all", "--exclude", "work", "--exclude", "Vault", "x"]) == 0
 
 

@@ -31,6 +31,9 @@ class Joined:
     def __init__(self) -> None:
         self.host, self._port = socket.socketpair()
         self.server, self._server = socket.socketpair()
+        for inner in (self._port, self._server):
+            # A real port takes less at a time than the bridge has for it.
+            inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self._bridge = threading.Thread(target=gui_bridge.join, args=(self._port.fileno(), self._server), daemon=True)
         for end in (self.host, self.server):
             end.settimeout(10)
