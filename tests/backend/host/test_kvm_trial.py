@@ -52,6 +52,11 @@ class Host:
         self.closed.set()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kvm_trial, "_ASK_SECONDS", 0.01)
+
+
 async def connected(host: Host) -> LibvirtConnection:
     connection = LibvirtConnection("qemu:///system", watch=False, opener=lambda _uri: host)
     await connection.open()
