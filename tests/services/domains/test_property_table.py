@@ -45,9 +45,14 @@ async def test_what_is_written_is_read_and_its_default_can_be_written_again(worl
         domain = world.store.require(key)
         return prop.read(domain, domain.config)
 
+    def others() -> dict[str, str]:
+        domain = world.store.require(key)
+        return {p.name: p.read(domain, domain.config) for p in PROPERTIES.values() if p.name != name}
+
+    before = others()
     assert read() != VALUES[name]
     await prop.write(world.properties, key, VALUES[name])
-    assert read() == VALUES[name]
+    assert (read(), others()) == (VALUES[name], before)
     if prop.default is not None:
         await prop.write(world.properties, key, prop.default)
         assert read() == prop.default
