@@ -24,7 +24,11 @@ TEMPLATE_VOLUMES = (
     volume(Role.ROOT, "t.root@3.qcow2", 3, unfinished=True),
     volume(Role.BASE, "t.base.qcow2"),
 )
-OWN_VOLUMES = (volume(Role.ROOT, "o.root.img"), volume(Role.PRIVATE, "o.private.qcow2"))
+OWN_VOLUMES = (
+    volume(Role.ROOT, "o.root.img"),
+    volume(Role.PRIVATE, "o.private.qcow2"),
+    volume(Role.PRIVATE, "o.other.qcow2", unfinished=True),
+)
 
 
 @pytest.fixture
