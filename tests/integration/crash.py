@@ -88,6 +88,6 @@ async def _count_calls(uri: str, victim: int, number: int, operation: str, *argu
     CallThreads.run = run  # type: ignore[method-assign]
     try:
         await globals()[operation](world, *arguments)
-    except Exception:
+    except (Exception, asyncio.CancelledError):
         return count, traceback.format_exc()
     return count, ""
