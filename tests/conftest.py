@@ -77,12 +77,21 @@ def shared_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def daemon() -> Iterator[PrivateDaemon]:
-    """A libvirtd of our own; it and all its domains are ended when the tests are."""
+@contextlib.contextmanager
+def own_daemon() -> Iterator[PrivateDaemon]:
+    """A libvirtd of our own; it and all its domains are ended with the block."""
     folder = Path(tempfile.mkdtemp(prefix="qm-", dir="/var/tmp"))
     private = PrivateDaemon(folder)
     private.start()
-    yield private
-    private.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield private
+    finally:
+        private.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[PrivateDaemon]:
+    """The libvirtd that tests share, with the guests that they share."""
+    with own_daemon() as private:
+        yield private

@@ -1,6 +1,6 @@
 """Services over real libvirt: its own test driver, or a libvirtd of our own without guests."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
+from tests.conftest import own_daemon
 from tests.driver import write_host
 
 
@@ -36,6 +37,13 @@ class World(Services):
     async def volume_names(self) -> list[str]:
         """Of the volumes in our pool."""
         return await volume_store.volume_names(self.hosts.connection(self.uri), volume_store.POOL)
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[PrivateDaemon]:
+    """A libvirtd on which no other tests have guests: what is there is what a test made."""
+    with own_daemon() as private:
+        yield private
 
 
 MakeWorld = Callable[..., Awaitable[World]]
