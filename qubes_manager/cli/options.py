@@ -1,12 +1,11 @@
 """The options that all qvm-* commands share. Imports next to nothing: see qvm_ls."""
 
 import argparse
-import os
 
 from qubes_manager import __version__
+from qubes_manager.cli.uris import uris_of
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
-DEFAULT_URI = "qemu:///session"
 
 
 def new_parser(name: str, about: str) -> argparse.ArgumentParser:
@@ -51,5 +50,4 @@ def check_property_options(parser: argparse.ArgumentParser, options: argparse.Na
 
 def wanted_uris(options: argparse.Namespace) -> list[str]:
     """The connections that --connect or the environment names, else the user's own."""
-    named = options.connect or os.environ.get("QUBES_MANAGER_URI", "").split()
-    return list(dict.fromkeys(named)) or [DEFAULT_URI]
+    return uris_of(options.connect)

@@ -1,50 +1,16 @@
 """qvm-ls: list domains.
 
-People wait for this one, so it starts to connect before it imports what it needs afterwards.
+People wait for this one, so it starts to connect before it imports anything else, the parser of its options included.
 """
 
 import gc
 import os
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import NoReturn
 
-from qubes_manager.cli.options import FAILED, new_parser, wanted_uris
+from qubes_manager.cli.uris import likely_uris, uris_of
 from qubes_manager.services.hosts.opening import start_opening
-
-_FORMATS = ("simple", "network", "kernel", "full", "prefs", "disk")
-
-
-def _parser() -> ArgumentParser:
-    parser = new_parser("qvm-ls", "List domains.")
-    parser.add_argument("VMNAME", nargs="*", help="only these domains")
-    parser.add_argument("--all", action="store_true", help="all domains (the default)")
-    parser.add_argument("--exclude", action="append", default=[], metavar="VMNAME", help="leave out")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--format", "-o", choices=_FORMATS, default="simple", help="a set of columns")
-    what.add_argument("--fields", "-O", metavar="FIELD,…", help="columns by name")
-    what.add_argument("--disk", "-d", dest="format", action="store_const", const="disk", help="the format disk")
-    what.add_argument("--network", "-n", dest="format", action="store_const", const="network")
-    what.add_argument("--kernel", "-k", dest="format", action="store_const", const="kernel")
-    parser.add_argument("--tree", "-t", action="store_true", help="indent by netvm")
-    parser.add_argument("--raw-data", action="store_true", help="fields separated by |, without heads")
-    parser.add_argument("--raw-list", action="store_true", help="names only")
-    parser.add_argument("--help-formats", action="store_true", help="list the formats, and exit")
-    parser.add_argument("--help-columns", action="store_true", help="list the columns, and exit")
-    for name in ("class", "label", "tags", "exclude-tags", "template-source", "netvm-is", "features", "prefs"):
-        parser.add_argument(f"--{name}", nargs="+", default=[], metavar="VALUE", help=f"filter by {name}")
-    for name in ("running", "paused", "halted"):
-        parser.add_argument(f"--{name}", action="store_true", help=f"domains that are {name}")
-    for name in ("internal", "servicevm"):
-        parser.add_argument(f"--{name}", choices=["y", "yes", "n", "no", "both"], default="both")
-    parser.add_argument("--pending-update", action="store_true", help="domains that have updates to install")
-    parser.add_argument("--sort", metavar="COLUMN", default="NAME", help="sort by this column (default NAME)")
-    parser.add_argument("--reverse", action="store_true", help="sort the other way round")
-    parser.add_argument("--ignore-case", action="store_true", help="sort without regard to case")
-    parser.add_argument("--spinner", action="store_true", help="accepted; there is nothing to wait for")
-    parser.add_argument("--no-spinner", action="store_true", help="accepted")
-    return parser
 
 
 def program() -> NoReturn:
@@ -56,7 +22,7 @@ def program() -> NoReturn:
             sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has enough.
-        code = FAILED
+        code = 1
     os._exit(code)
 
 
@@ -64,14 +30,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """List domains; returns the exit code."""
     # A short life with many objects and no cycles: the collector would only look at them again and again.
     gc.disable()
-    parser = _parser()
-    options = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # Those that turn out not to be wanted are closed with the process.
+    openers = start_opening(likely_uris(words))
+    from qubes_manager.cli.ls_options import ls_parser
+
+    parser = ls_parser()
+    options = parser.parse_args(words)
     if options.VMNAME and (options.all or options.exclude):
         parser.error("--all and --exclude go without names")
-    helping = options.help_formats or options.help_columns
-    openers = {} if helping else start_opening(wanted_uris(options))
     from qubes_manager.cli.domain_list import list_domains, show_columns, show_formats
 
-    if helping:
+    if options.help_formats or options.help_columns:
         return show_formats() if options.help_formats else show_columns()
+    uris = uris_of(options.connect)
+    openers |= start_opening(uri for uri in uris if uri not in openers)
     return list_domains(options, openers)

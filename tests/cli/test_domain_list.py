@@ -3,11 +3,11 @@
 import pytest
 
 from qubes_manager.cli.domain_list import list_domains
-from qubes_manager.cli.qvm_ls import _parser
+from qubes_manager.cli.ls_options import ls_parser
 
 
 def listed(uri: str, *words: str) -> int:
-    return list_domains(_parser().parse_args(["-c", uri, "--raw-list", *words]), {})
+    return list_domains(ls_parser().parse_args(["-c", uri, "--raw-list", *words]), {})
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_a_filter_that_means_nothing_is_said_and_nothing_is_listed(
 def test_raw_data_have_bars_and_figures_of_use_are_read_only_when_they_are_shown(
     host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = _parser().parse_args(["-c", host, "--raw-data", "-O", "name,state,ip", "work"])
+    options = ls_parser().parse_args(["-c", host, "--raw-data", "-O", "name,state,ip", "work"])
     assert list_domains(options, {}) == 0
     assert capsys.readouterr().out.startswith("work|Running|")

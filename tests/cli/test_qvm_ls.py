@@ -1,5 +1,8 @@
 """Tables and trees of domains."""
 
+import pytest
+
+from qubes_manager.cli.uris import likely_uris
 from tests.cli.conftest import run
 
 
@@ -28,3 +31,28 @@ def test_qvm_ls_formats_filters_and_sorts(uri: str) -> None:
 def test_qvm_ls_draws_the_tree_of_networks() -> None:
     tree = run("qvm-ls", "-c", "test:///default", "--tree").stdout
     assert "test" in tree
+
+
+@pytest.mark.parametrize(
+    ("words", "uris"),
+    [
+        (["--raw-list", "work"], ["qemu:///session"]),
+        (["-c", "test:///a", "--connect", "test:///b", "work"], ["test:///a", "test:///b"]),
+        # What only the parser understands is left to it.
+        (["--con", "test:///a"], []),
+        (["-ctest:///a", "--connect=test:///b"], []),
+        (["work", "-c"], []),
+        (["--help"], []),
+        (["--help-formats"], []),
+        (["-c", "test:///a", "--version"], []),
+    ],
+)
+def test_connections_are_begun_before_the_options_are_parsed(words: list[str], uris: list[str]) -> None:
+    assert likely_uris(words) == uris
+
+
+@pytest.mark.parametrize("option", [("-c",), ("--connect",), ("--conn",)])
+def test_every_way_to_name_a_connection_is_heard(uri: str, option: tuple[str, ...]) -> None:
+    expected = run("qvm-ls", "-c", uri, "--raw-list").stdout
+    assert run("qvm-ls", *option, uri, "--raw-list").stdout == expected
+    assert run("qvm-ls", f"--connect={uri}", "--raw-list").stdout == expected
