@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -17,7 +18,8 @@ from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.domains.recovery import needs_recovery
 from tests.services.conftest import World
 
-UUIDS = {name: f"{number}{number:07d}-1111-4111-8111-111111111111" for number, name in enumerate(("half", "heir"), 1)}
+# Their locks are the user's: another worker that runs such a test must not hold the same ones.
+UUIDS = {name: str(uuid.uuid4()) for name in ("half", "heir")}
 MINE, THEIRS = owner(), "somebody@elsewhere"
 ROOT = OwnVolume(Role.ROOT, volume_store.POOL, "half.root.img")
 PRIVATE = OwnVolume(Role.PRIVATE, volume_store.POOL, "half.private.img")
