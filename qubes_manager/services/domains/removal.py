@@ -45,8 +45,11 @@ class Removal:
         refuse_removal(domain, self._store.of_host(key.connection))
         with self._store.activity(key, Activity.REMOVING):
             async with domain_lock(key.uuid, domain.name):
+                # Others may have changed it, or made something of it, before the lock was ours.
+                domain = await self._read(key)
                 if may_carry_others(domain.config.volumes):
                     await self._hosts.refresh_host(key.connection)
+                refuse_removal(domain, self._store.of_host(key.connection))
                 await self._remove(domain)
         await self._hosts.refresh(key)
         await self._forget(domain)
