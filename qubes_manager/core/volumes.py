@@ -1,5 +1,6 @@
 """The volumes that this program makes for domains, and the rules of a template's revisions."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -10,23 +11,37 @@ FORMATS = {"qcow2": "qcow2"}
 
 
 class Role(Enum):
-    """What a volume is to its domain. A BASE is only there because other volumes stand on it."""
+    """What a volume is to its domain. A MEDIUM is the disc that its system is installed from.
+
+    A BASE is only there because other volumes stand on it. A FROZEN one is a copy of the private volume, which nobody
+    writes to: disposables start from it.
+    """
 
     ROOT = "root"
     PRIVATE = "private"
     KERNEL = "kernel"
     INITRD = "initrd"
     SEED = "seed"
+    MEDIUM = "medium"
     BASE = "base"
+    FROZEN = "frozen"
+
+
+_OUR_NAME = re.compile(
+    rf".+\.[0-9a-f]{{8}}\.({'|'.join(role.value for role in Role)})(@\d+)?(\.[\w-]+)+", re.ASCII | re.DOTALL
+)
+BOOT_ROLES = (Role.KERNEL, Role.INITRD)
+DISC_ROLES = (Role.SEED, Role.MEDIUM)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnVolume:
     """A volume that this program made for a domain and removes with it.
 
-    *revision* counts a template's roots. *backing* names the volume below it. *digest* is the SHA-256 of the bytes
-    as they were stored, for a volume that nobody writes to; *verified* the checksum that the user had for its source
-    (``sha256:…``). *unfinished* stands from before the volume is made until it is whole; *maker* is who makes it.
+    *revision* counts a template's roots, and the frozen copies of a private volume. *backing* names the volume below
+    it. *digest* is the SHA-256 of the bytes as they were stored, for a volume that nobody writes to; *verified* the
+    checksum that the user had for its source (``sha256:…``). *unfinished* stands from before the volume is made until
+    it is whole; *maker* is who makes it. *state* says of what a frozen one is a copy: the volume, and its last write.
     """
 
     role: Role
@@ -38,11 +53,12 @@ class OwnVolume:
     verified: str = ""
     unfinished: bool = False
     maker: str = ""
+    state: str = ""
 
     @property
     def format(self) -> str:
-        """The image format, which its name ends with (volume_name)."""
-        return FORMATS.get(self.name.rpartition(".")[2], "raw")
+        """The image format."""
+        return volume_format(self.name)
 
 
 def volume_name(domain: str, uuid: str, role: Role, ending: str, revision: int = 0) -> str:
@@ -54,9 +70,24 @@ def volume_name(domain: str, uuid: str, role: Role, ending: str, revision: int =
     return f"{domain}.{uuid[:8]}.{role.value}{number}.{ending}"
 
 
+def is_our_name(name: str) -> bool:
+    """Whether ``volume_name`` may have named it. Others may write records too."""
+    return _OUR_NAME.fullmatch(name) is not None
+
+
+def volume_format(name: str) -> str:
+    """The image format of a volume of ours, which its name ends with: what its bytes say is of no matter."""
+    return FORMATS.get(name.rpartition(".")[2], "raw")
+
+
 def revisions(volumes: Iterable[OwnVolume]) -> list[OwnVolume]:
     """The whole roots of a template, oldest first."""
     return sorted((v for v in volumes if v.role is Role.ROOT and not v.unfinished), key=lambda v: v.revision)
+
+
+def frozen_copies(volumes: Iterable[OwnVolume]) -> list[OwnVolume]:
+    """The whole copies of a private volume that disposables start from, or started from, oldest first."""
+    return sorted((v for v in volumes if v.role is Role.FROZEN and not v.unfinished), key=lambda v: v.revision)
 
 
 def chain(name: str, volumes: Iterable[OwnVolume]) -> list[OwnVolume]:

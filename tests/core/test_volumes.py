@@ -1,11 +1,12 @@
 """The rules of revisions."""
 
 from typing import Any
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qubes_manager.core.volumes import OwnVolume, Role, chain, past, revisions, superfluous, volume_name
+from qubes_manager.core.volumes import OwnVolume, Role, chain, is_our_name, past, revisions, superfluous, volume_name
 
 
 def root(number: int, below: int = 0, role: Role = Role.ROOT, **more: Any) -> OwnVolume:
@@ -72,3 +73,19 @@ def test_names_of_volumes_say_what_they_are() -> None:
     assert name == "work.3fa2b1c9.root@7.qcow2"
     assert OwnVolume(Role.ROOT, "p", name).format == "qcow2"
     assert OwnVolume(Role.ROOT, "p", volume_name("a", "b", Role.ROOT, "img")).format == "raw"
+
+
+@given(
+    st.text(min_size=1),
+    st.uuids(),
+    st.sampled_from(Role),
+    st.sampled_from(["qcow2", "iso", "whole.qcow2", "export-1f3a.qcow2", "vmlinuz"]),
+)
+def test_what_we_name_is_called_as_ours_are(domain: str, uuid: UUID, role: Role, ending: str) -> None:
+    for revision in (0, 12):
+        assert is_our_name(volume_name(domain, str(uuid), role, ending, revision))
+
+
+def test_what_others_name_is_not() -> None:
+    for name in ("thesis.qcow2", "work.private.qcow2", "work.0123abcd.qcow2", "work.0123abcd.root", "", "/etc/passwd"):
+        assert not is_our_name(name)

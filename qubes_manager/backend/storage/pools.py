@@ -7,6 +7,7 @@ from lxml import etree
 from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.storage.volume_store import active_pool
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.errors import Refused
 
@@ -64,15 +65,17 @@ async def add_pool(connection: LibvirtConnection, name: str, folder: str) -> Non
 
 
 async def remove_pool(connection: LibvirtConnection, name: str) -> None:
-    """Let libvirt forget an empty pool; its folder stays. Raises Refused when it has volumes."""
+    """Let libvirt forget an empty pool; its folder stays.
+
+    Raises Refused when it has volumes, and HostCallFailed when nobody can see whether it has (virsh pool-undefine).
+    """
 
     def remove(raw: libvirt.virConnect) -> None:
-        pool = raw.storagePoolLookupByName(name)
-        if pool.isActive():
-            pool.refresh(0)
-            if count := pool.numOfVolumes():
-                raise Refused(f"the pool “{name}” has {count} volumes: remove or move them first")
-            pool.destroy()
+        pool = active_pool(raw, name)
+        pool.refresh(0)
+        if count := pool.numOfVolumes():
+            raise Refused(f"the pool “{name}” has {count} volumes: remove or move them first")
+        pool.destroy()
         pool.undefine()
 
     await connection.call(f"remove the pool “{name}”", remove, timeout=60)

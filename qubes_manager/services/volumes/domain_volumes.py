@@ -20,8 +20,10 @@ from qubes_manager.core.sizes import format_size
 from qubes_manager.core.volumes import MAX_KEEP, OwnVolume, Role, revisions, volume_name
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.hosts.image_uses import ImageUses
+from qubes_manager.services.hosts.store import DomainStore, refuse_saved
 from qubes_manager.services.volumes.image_import import ready_image
+from qubes_manager.services.volumes.raw_volumes import copy_as_qcow2, writable_raw
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 from qubes_manager.services.volumes.volume_records import drop, put
 
@@ -57,9 +59,12 @@ RunInGuest = Callable[[DomainKey, str], Awaitable[object]]
 class DomainVolumes:
     """Looks after the volumes of domains; *run_as_root* runs a shell line in a guest that runs."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots, run_as_root: RunInGuest) -> None:
+    def __init__(
+        self, hosts: Hosts, store: DomainStore, uses: ImageUses, roots: TemplateRoots, run_as_root: RunInGuest
+    ) -> None:
         self._hosts = hosts
         self._store = store
+        self._uses = uses
         self._roots = roots
         self._run_as_root = run_as_root
 
@@ -100,6 +105,9 @@ class DomainVolumes:
         if NAMED[name] not in (Role.ROOT, Role.PRIVATE):
             raise BadInput("volume", name, "only root and private can be enlarged")
         async with domain_lock(key.uuid, domain.name):
+            domain = await self._uses.require_own_disks(key)
+            refuse_saved(domain)
+            record = self.own(domain, name)
             sizes = await self._sizes(domain, record)
             if sizes is None:
                 raise NotFound(f"the volume “{record.name}” is gone")
@@ -108,20 +116,24 @@ class DomainVolumes:
                 raise BadInput("size", format_size(size), f"“{domain.name}:{name}” has {has}; volumes never shrink")
             if record.revision and not domain.state.is_active:
                 # A larger revision above the current one, which domains may be running from.
-                await self._roots.add_revision(
-                    domain, size, lambda document, number: document.metadata().set_number("revision", number)
-                )
+                await self._roots.enlarge(domain, size)
             elif domain.state.is_active:
-                await self._resize_live(domain, NAMED[name], size)
+                await self._resize_live(domain, record, size)
             else:
+                # What stands on it, or runs with it, would meet other bytes than it knows.
+                await self._uses.refuse_others(key, [record])
                 connection = self._hosts.connection(key.connection)
                 await volume_store.resize_volume(connection, record.pool, record.name, size)
         await self._hosts.refresh(key)
 
-    async def _resize_live(self, domain: Domain, role: Role, size: int) -> None:
+    async def _resize_live(self, domain: Domain, record: OwnVolume, size: int) -> None:
+        role = record.role
         disk = domain.config.disk(role)
         if disk is None:
-            raise NotFound(f"“{domain.name}” has no disk for its {role.value} volume")
+            raise _no_disk(domain, role)
+        if not record.revision:
+            # A template runs on its trial, which is nobody else's.
+            await self._uses.refuse_others(domain.key, [record])
         connection = self._hosts.connection(domain.key.connection)
         await block_resize.resize_live(connection, domain.key.uuid, domain.name, disk.target, size)
         # Without an agent the guest makes use of the room at its next start.
@@ -132,7 +144,7 @@ class DomainVolumes:
         """Set how many revisions of its root a template keeps."""
         if not 1 <= count <= MAX_KEEP:
             raise BadInput("revisions_to_keep", str(count), f"give 1 to {MAX_KEEP}")
-        actions = actions_on(self._hosts, self._store.require(key))
+        actions = actions_on(self._hosts, await self._uses.require_own_disks(key))
         await actions.edit_config(lambda document: document.metadata().set_number("keep_revisions", count))
         await self._hosts.refresh(key)
 
@@ -145,23 +157,48 @@ class DomainVolumes:
         sizes = await self._sizes(domain, record)
         await self._replace(domain, record, lambda new: self._blank(domain, new, sizes.capacity if sizes else 0))
 
-    async def import_image(self, key: DomainKey, name: str, source: Path, *, progress: Progress = SILENT) -> None:
-        """Put a disk image in place of a halted domain's volume, whose data are lost."""
+    async def import_image(
+        self, key: DomainKey, name: str, source: Path, *, limit: int = 0, progress: Progress = SILENT
+    ) -> None:
+        """Put a disk image in place of a halted domain's volume, whose data are lost.
+
+        A packed one is unpacked to at most *limit* bytes, 0 for as many as are free.
+        """
         domain = self._store.require_halted(key)
         record = self.own(domain, name)
         if record.revision or NAMED[name] not in (Role.ROOT, Role.PRIVATE):
             raise Refused("only the private volume, or the root of a StandaloneVM, can be replaced by an image")
-        async with ready_image(source, "", as_qcow2=True, progress=progress) as ready:
+        # Before a long copy; and again when the volume is put in its place.
+        await self._uses.require_own_disks(key)
+        await self._uses.refuse_source(await asyncio.to_thread(lambda: source.expanduser().absolute()), moved=False)
+        async with ready_image(source, limit=limit, progress=progress) as ready:
             connection = self._hosts.connection(key.connection)
 
             async def upload(new: OwnVolume) -> volume_store.Volume:
                 progress.step("Copying the image")
                 made, _digest = await volume_streams.upload_volume(
-                    connection, new.name, ready.image.path, pool=new.pool, progress=progress
+                    connection, new.name, ready.file, pool=new.pool, progress=progress
                 )
                 return made
 
             await self._replace(domain, record, upload)
+
+    async def to_qcow2(self, key: DomainKey, *, progress: Progress = SILENT) -> None:
+        """Make qcow2 of the raw volumes that a halted domain writes to, which earlier versions made; data stay.
+
+        Raises Refused when the domain is started meanwhile, and QubesManagerError; it has what it had then.
+        """
+        connection = self._hosts.connection(key.connection)
+        for old in writable_raw(self._store.require_halted(key)):
+
+            async def convert(new: OwnVolume, old: OwnVolume = old) -> volume_store.Volume:
+                before = await volume_store.last_write(connection, old)
+                made = await copy_as_qcow2(connection, old, new.name, new.pool, progress)
+                await volume_store.require_unwritten(connection, old, before)
+                return made
+
+            progress.step("Converting the volume")
+            await self._replace(self._store.require_halted(key), old, convert)
 
     async def _blank(self, domain: Domain, new: OwnVolume, size: int) -> volume_store.Volume:
         connection = self._hosts.connection(domain.key.connection)
@@ -178,9 +215,16 @@ class DomainVolumes:
         connection = self._hosts.connection(key.connection)
         with self._store.activity(key, Activity.COPYING):
             async with domain_lock(key.uuid, domain.name):
+                await self._uses.require_own_disks(key)
+                if not self._store.require_halted(key).config.disk(old.role):
+                    raise _no_disk(domain, old.role)
+                await self._uses.refuse_others(key, [old])
                 await actions.edit_config(put(new))
                 try:
                     made: volume_store.Volume = await make(new)  # type: ignore[misc]
+                    # Who started it meanwhile writes to the old one.
+                    await self._hosts.refresh(key)
+                    self._store.require_halted(key)
                 except BaseException:
                     await asyncio.shield(volume_store.delete_volume(connection, new.pool, new.name))
                     await asyncio.shield(actions.edit_config(drop([new.name])))
@@ -192,8 +236,10 @@ class DomainVolumes:
                         document.set_disk_source(disk.target, made.path, new.format)
 
                 await actions.edit_config(swap)
-                await volume_store.delete_volume(connection, old.pool, old.name)
-                await actions.edit_config(drop([old.name]))
+                # Somebody may have begun to use it meanwhile: then it stays, and goes when nobody does any more.
+                if not await self._uses.of_anyone(key.connection, [old]):
+                    await volume_store.delete_volume(connection, old.pool, old.name)
+                    await actions.edit_config(drop([old.name]))
         await self._hosts.refresh(key)
 
     # Reading.
@@ -226,10 +272,15 @@ class DomainVolumes:
         record = self.own(domain, name)
         connection, actions = self._hosts.connection(key.connection), actions_on(self._hosts, domain)
         target = await asyncio.to_thread(lambda: target.expanduser().absolute())
-        if await asyncio.to_thread(target.exists):
-            raise Refused(f"“{target}” exists already; choose another name")
+        for path in (target, _sums(target)):
+            if await asyncio.to_thread(os.path.lexists, path):
+                raise _taken(path)
         with self._store.activity(key, Activity.COPYING):
             async with domain_lock(key.uuid, domain.name):
+                domain = await self._uses.require_own_disks(key)
+                self._store.require_halted(key)
+                record = self.own(domain, name)
+                await self._uses.refuse_writers(key, [record])
                 whole = record
                 if record.backing:
                     ending = f"export-{secrets.token_hex(2)}.qcow2"
@@ -251,7 +302,8 @@ class DomainVolumes:
 
     async def _write(self, domain: Domain, record: OwnVolume, target: Path, progress: Progress) -> str:
         connection = self._hosts.connection(domain.key.connection)
-        part = target.with_name(f".{target.name}.part")
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        before = await volume_store.last_write(connection, record)
         try:
             with await asyncio.to_thread(part.open, "xb") as file:
                 progress.step("Writing the image")
@@ -259,14 +311,40 @@ class DomainVolumes:
                     connection, record.pool, record.name, file.write, progress=progress
                 )
                 await asyncio.to_thread(_sync, file)
-            await asyncio.to_thread(part.rename, target)
-            line = f"{digest}  {target.name}\n"
-            await asyncio.to_thread(target.with_name(f"{target.name}.sha256").write_text, line)
+            await volume_store.require_unwritten(connection, record, before)
+            await asyncio.to_thread(_name, part, target)
+            with await asyncio.to_thread(_sums(target).open, "x") as sums:
+                sums.write(f"{digest}  {target.name}\n")
         except OSError as error:
             raise QubesManagerError(f"cannot write “{target}”: {error.strerror}") from error
         finally:
             await asyncio.shield(asyncio.to_thread(part.unlink, missing_ok=True))
         return digest
+
+
+def _sums(image: Path) -> Path:
+    return image.with_name(f"{image.name}.sha256")
+
+
+def _taken(path: Path) -> Refused:
+    return Refused(f"“{path}” exists already; choose another name")
+
+
+def _name(part: Path, target: Path) -> None:
+    """Let a file that is whole have its name too; raises Refused where somebody has put another there meanwhile."""
+    try:
+        target.hardlink_to(part)
+    except FileExistsError:
+        raise _taken(target) from None
+    except OSError:
+        # A file system without links.
+        if os.path.lexists(target):
+            raise _taken(target) from None
+        part.rename(target)
+
+
+def _no_disk(domain: Domain, role: Role) -> NotFound:
+    return NotFound(f"“{domain.name}” has no disk for its {role.value} volume")
 
 
 def _sync(file) -> None:  # type: ignore[no-untyped-def]

@@ -19,12 +19,15 @@ class StoragePools:
         return await pools.list_pools(self._hosts.connection(uri))
 
     async def usable(self, uri: str) -> list[str]:
-        """Return the names of the pools that volumes can lie in; none when the connection has no pools."""
+        """Return the names of the pools that volumes can lie in; none when the connection has no pools.
+
+        One that is not active is started when it is used.
+        """
         try:
             found = await self.all(uri)
         except QubesManagerError:
             return []
-        return [pool.name for pool in found if pool.active and pool.driver in DRIVERS]
+        return [pool.name for pool in found if pool.driver in DRIVERS]
 
     async def add(self, uri: str, name: str, driver: str, folder: str) -> None:
         """Add a pool of files in a folder of the host; raises BadInput, HostCallFailed."""

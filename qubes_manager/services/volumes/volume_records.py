@@ -11,20 +11,10 @@ if TYPE_CHECKING:
 
 def put(*changed: OwnVolume) -> "Callable[[DomainEdit], None]":
     """An edit that records volumes, in place of those of the same name."""
-    names = {v.name for v in changed}
-
-    def edit(document: "DomainEdit") -> None:
-        kept = [v for v in document.config.volumes if v.name not in names]
-        document.metadata().set_volumes([*kept, *changed])
-
-    return edit
+    return lambda document: document.metadata().put_volumes(*changed)
 
 
 def drop(names: Iterable[str]) -> "Callable[[DomainEdit], None]":
     """An edit that takes volumes out of the record."""
     gone = set(names)
-
-    def edit(document: "DomainEdit") -> None:
-        document.metadata().set_volumes([v for v in document.config.volumes if v.name not in gone])
-
-    return edit
+    return lambda document: document.metadata().drop_volumes(gone)

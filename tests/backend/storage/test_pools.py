@@ -35,7 +35,7 @@ async def test_only_a_pool_without_volumes_is_forgotten(host: LibvirtConnection)
     await host.call("empty", lambda raw: raw.storagePoolLookupByName("qubes-manager").listAllVolumes()[0].delete(0))
     await remove_pool(host, "qubes-manager")
     assert await list_pools(host) == []
-    with pytest.raises(NotFound, match="the storage pool does not exist"):
+    with pytest.raises(NotFound, match="the host has no storage pool “qubes-manager”"):
         await remove_pool(host, "qubes-manager")
 
 
@@ -43,6 +43,11 @@ async def test_one_that_is_not_active_is_listed_and_forgotten_too(host: LibvirtC
     await host.call("stop", lambda raw: raw.storagePoolLookupByName("qubes-manager").destroy())
     (pool,) = await list_pools(host)
     assert pool == Pool("qubes-manager", "dir", False, "/pool", pool.capacity, pool.allocation, pool.available)
+    # That nobody has looked into it does not make it empty.
+    with pytest.raises(Refused, match="the pool “qubes-manager” has 1 volumes"):
+        await remove_pool(host, "qubes-manager")
+    await host.call("empty", lambda raw: raw.storagePoolLookupByName("qubes-manager").listAllVolumes()[0].delete(0))
+    await host.call("stop", lambda raw: raw.storagePoolLookupByName("qubes-manager").destroy())
     await remove_pool(host, "qubes-manager")
     assert await list_pools(host) == []
 

@@ -21,7 +21,7 @@ def test_a_volume_above_another_and_encrypted() -> None:
     xml = volume_xml("top", 0, "qcow2", "/base.img", "raw", secret="2222")
     assert canonical(xml) == canonical(
         '<volume><name>top</name><capacity unit="bytes">0</capacity><allocation unit="bytes">0</allocation>'
-        '<target><format type="qcow2"/>'
+        '<target><format type="qcow2"/><compat>1.1</compat>'
         '<encryption format="luks"><secret type="passphrase" uuid="2222"/></encryption></target>'
         '<backingStore><path>/base.img</path><format type="raw"/></backingStore></volume>'
     )

@@ -1,10 +1,13 @@
 """What may be done to volumes: refusals on the test driver, changes of real volumes on a libvirtd of our own."""
 
+import errno
 import hashlib
+import os
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +15,9 @@ from qubes_manager.backend.domains.domain_actions import define
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.storage import volume_store, volume_streams
+from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey
-from qubes_manager.core.errors import BadInput, Cancelled, NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import BadInput, Cancelled, NotFound, QubesManagerError, Refused, StateIsSaved
 from qubes_manager.core.volumes import OwnVolume, Role
 from tests.driver import FOLDER, RUNNING
 from tests.heard_progress import HeardProgress
@@ -171,6 +175,38 @@ async def test_what_is_exported_is_the_volume_with_its_checksum_beside_it(real: 
     assert sorted(path.name for path in target.parent.iterdir()) == ["vault.qcow2", "vault.qcow2.sha256"]
 
 
+@pytest.mark.parametrize("has_links", [True, False], ids=["links", "no links"])
+async def test_an_export_writes_over_no_file_that_came_meanwhile(
+    real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    target, sums = tmp_path / "vault.qcow2", tmp_path / "vault.qcow2.sha256"
+    sums.write_text("of another image")
+    with pytest.raises(Refused, match=r"vault\.qcow2\.sha256” exists already"):
+        await real.volumes.export(real.key, "private", target)
+    sums.unlink()
+    read = volume_streams.read_volume
+
+    async def read_slowly(*words: Any, **more: Any) -> str:
+        target.write_text("of somebody else")
+        # What an export before this one called its part.
+        target.with_name(".vault.qcow2.part").write_text("of somebody else too")
+        return await read(*words, **more)
+
+    def no_links(*_words: object, **_more: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(volume_streams, "read_volume", read_slowly)
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(Refused, match=r"vault\.qcow2” exists already"):
+        await real.volumes.export(real.key, "private", target)
+    assert sorted(path.name for path in tmp_path.iterdir() if "vault" in path.name) == [
+        ".vault.qcow2.part",
+        "vault.qcow2",
+    ]
+    assert target.read_text() == "of somebody else"
+
+
 async def test_an_image_takes_the_place_of_a_volume_or_leaves_it_as_it_was(real: Real, tmp_path: Path) -> None:
     old, old_file = real.record, real.file
     image = tmp_path / "new.qcow2"
@@ -194,3 +230,82 @@ async def test_what_is_cleared_is_blank_and_as_large_as_before(real: Real) -> No
     assert not old.exists()
     assert b"secret" not in real.file.read_bytes()
     assert b"virtual size: 4 MiB" in run_tool_now(["qemu-img", "info", real.file])
+
+
+async def test_what_is_written_while_it_is_exported_makes_no_torn_image(
+    real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = volume_streams.read_volume
+
+    async def read_while_a_guest_writes(*words: Any, **more: Any) -> str:
+        digest = await read(*words, **more)
+        with real.file.open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"!")
+        return digest
+
+    monkeypatch.setattr(volume_streams, "read_volume", read_while_a_guest_writes)
+    with pytest.raises(Refused, match=r"vault\.qcow2 was written to while it was read: shut down who does"):
+        await real.volumes.export(real.key, "private", tmp_path / "out.qcow2")
+    assert not list(tmp_path.glob("*out*"))
+
+
+async def test_who_starts_a_domain_while_its_volume_is_replaced_keeps_what_he_writes_to(
+    driver_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = replace(PRIVATE, name="vault.private.qcow2")
+    disk = DiskSpec(f"{FOLDER}/{old.name}", serial="private")
+    world = await driver_world([NewDomain("vault", DomainConfig(volumes=(old,)), disks=(disk,))], [old.name])
+    key, create = world.named("vault").key, volume_store.create_volume
+
+    async def create_slowly(*words: Any, **more: Any) -> volume_store.Volume:
+        made = await create(*words, **more)
+        await world.hosts.connection(world.uri).on_domain(key.uuid, "start", lambda domain: domain.create())
+        return made
+
+    monkeypatch.setattr(volume_store, "create_volume", create_slowly)
+    with pytest.raises(Refused, match="“vault” is running: shut it down first"):
+        await world.volumes.clear(key, "private")
+    stored = await world.properties.stored(key)
+    assert (stored.config.volumes, stored.config.disks[0].source) == ((old,), f"{FOLDER}/{old.name}")
+    assert await world.volume_names() == [old.name]
+
+
+async def test_a_volume_that_is_no_disk_of_its_domain_is_not_replaced(driver_world: MakeWorld) -> None:
+    old = replace(PRIVATE, name="vault.private.qcow2")
+    world = await driver_world([NewDomain("vault", DomainConfig(volumes=(old,)))], [old.name])
+    with pytest.raises(NotFound, match="“vault” has no disk for its private volume"):
+        await world.volumes.clear(world.named("vault").key, "private")
+    assert await world.volume_names() == [old.name]
+
+
+async def test_the_volumes_of_a_saved_domain_stay_as_its_run_left_them(driver_world: MakeWorld, tmp_path: Path) -> None:
+    root, private = OwnVolume(Role.ROOT, POOL, "own.root.qcow2"), OwnVolume(Role.PRIVATE, POOL, "own.private.qcow2")
+    config = DomainConfig(klass=DomainClass.STANDALONE, volumes=(root, private))
+    disks = (DiskSpec(f"{FOLDER}/{root.name}"), DiskSpec(f"{FOLDER}/{private.name}", serial="private"))
+    world = await driver_world([NewDomain("own", config, disks=disks)], [root.name, private.name], {"own": RUNNING})
+    key = world.named("own").key
+    await world.hosts.connection(world.uri).on_domain(key.uuid, "save", lambda domain: domain.managedSave())
+    await world.hosts.refresh(key)
+    image = tmp_path / "image.img"
+    image.write_bytes(bytes(MIB))
+    before = world.named("own").config
+    for work in (
+        lambda: world.volumes.resize(key, "private", 100 * MIB),
+        lambda: world.volumes.clear(key, "private"),
+        lambda: world.volumes.import_image(key, "root", image),
+        lambda: world.volumes.export(key, "private", tmp_path / "out.qcow2"),
+        lambda: world.cloning.clone(key, "copy"),
+        lambda: world.promotion.to_template(key),
+        lambda: world.devices.attach(key, DiskRequest(str(image), is_device=False)),
+        lambda: world.devices.detach(key, "vda"),
+        lambda: world.devices.insert(key, "sda", str(image)),
+        lambda: world.devices.eject(key, "sda"),
+    ):
+        with pytest.raises(StateIsSaved, match="“own” is saved, to go on as it was"):
+            await work()
+    assert (world.named("own").config, await world.volume_names()) == (before, [private.name, root.name])
+    assert not (tmp_path / "out.qcow2").exists()
+    assert (await world.removal.describe_loss(world.named("own"))).startswith("Its saved state is lost, with the prog")
+    await world.removal.remove(key)
+    assert await world.volume_names() == []

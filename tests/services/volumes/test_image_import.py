@@ -2,14 +2,19 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qubes_manager.backend.guests.cloud_seed import write_seed
 from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.storage import image_files
+from qubes_manager.backend.storage.qcow2_header import read_header
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
-from qubes_manager.services.volumes.image_import import ready_image
+from qubes_manager.services.volumes.image_import import ReadyImage, ready_image
 from tests.heard_progress import HeardProgress
 
 MIB = 1 << 20
@@ -39,50 +44,60 @@ def converted(source: Path, image_format: str) -> Path:
     return target
 
 
-@pytest.mark.parametrize("as_qcow2", [True, False])
-async def test_what_can_be_copied_as_it_is_is_not_touched(tmp_path: Path, as_qcow2: bool) -> None:
-    raw = write(tmp_path, "system.img")
-    source = converted(raw, "qcow2") if as_qcow2 else raw
+async def test_plain_qcow2_and_discs_are_not_touched(tmp_path: Path) -> None:
     progress = HeardProgress()
-    async with ready_image(source, "", as_qcow2=as_qcow2, progress=progress) as ready:
-        assert (ready.image.path, ready.image.capacity, ready.verified) == (source, MIB, "")
+    source = converted(write(tmp_path, "system.img"), "qcow2")
+    async with ready_image(source, progress=progress) as ready:
+        assert (ready.image.capacity, ready.verified, bytes_of(ready)) == (MIB, "", source.read_bytes())
+    disc = tmp_path / "disc.iso"
+    write_seed(disc, "a")
+    async with ready_image(disc, discs=True, progress=progress) as ready:
+        assert (ready.image.is_iso, ready.path, bytes_of(ready)) == (True, disc, disc.read_bytes())
     assert progress.steps == []
 
 
+def bytes_of(ready: ReadyImage) -> bytes:
+    return os.pread(ready.file.fileno(), 1 << 30, 0)
+
+
 @pytest.mark.parametrize(
-    ("image_format", "as_qcow2", "steps"),
+    ("image_format", "steps"),
     [
-        ("raw", True, ["Converting the image"]),
-        ("vmdk", False, ["Converting the image"]),
-        ("vdi", True, ["Converting the image"]),
-        ("gz", False, ["Unpacking the image"]),
-        ("gz", True, ["Unpacking the image", "Converting the image"]),
+        ("raw", ["Converting the image"]),
+        ("vmdk", ["Converting the image"]),
+        ("vdi", ["Converting the image"]),
+        ("vhdx", ["Converting the image"]),
+        ("qed", ["Converting the image"]),
+        ("qcow2-v2", ["Converting the image"]),
+        ("gz", ["Unpacking the image", "Converting the image"]),
     ],
 )
-async def test_the_rest_is_unpacked_and_converted_and_called_by_the_name_that_the_user_knows(
-    tmp_path: Path, image_format: str, as_qcow2: bool, steps: list[str]
+async def test_the_rest_becomes_qcow2_and_is_called_by_the_name_that_the_user_knows(
+    tmp_path: Path, image_format: str, steps: list[str]
 ) -> None:
     raw = write(tmp_path, "system.img")
     if image_format == "gz":
         source = write(tmp_path, "system.img.gz", gzip.compress(DISK))
+    elif image_format == "qcow2-v2":
+        source = tmp_path / "old.qcow2"
+        run_tool_now(["qemu-img", "convert", "-O", "qcow2", "-o", "compat=0.10", raw, source])
     else:
         source = raw if image_format == "raw" else converted(raw, image_format)
     progress = HeardProgress()
-    async with ready_image(source, "", as_qcow2=as_qcow2, progress=progress) as ready:
-        assert ready.image.format == ("raw" if steps == ["Unpacking the image"] else "qcow2")
-        assert ready.image.name == source.name
-        run_tool_now(["qemu-img", "compare", raw, ready.image.path])
-        made = ready.image.path
+    async with ready_image(source, progress=progress) as ready:
+        assert (ready.image.format, ready.image.name) == ("qcow2", source.name)
+        made = write(tmp_path, "made.qcow2", bytes_of(ready))
+        assert read_header(made.read_bytes()).is_plain
+    run_tool_now(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, made])
     assert progress.steps == steps
     assert source.exists()
-    assert not made.exists()
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 async def test_the_checksum_is_that_of_the_file_as_it_came(tmp_path: Path, algorithm: str) -> None:
     source = write(tmp_path, "system.img.gz", gzip.compress(DISK))
     digest = hashlib.new(algorithm, source.read_bytes()).hexdigest()
-    async with ready_image(source, digest.upper(), as_qcow2=False) as ready:
+    async with ready_image(source, digest.upper()) as ready:
         assert ready.verified == f"{algorithm}:{digest}"
 
 
@@ -102,16 +117,64 @@ async def test_what_is_no_image_or_another_one_is_refused(
 ) -> None:
     source = write(tmp_path, name, data)
     with pytest.raises(error, match=reason):
-        async with ready_image(source, checksum, as_qcow2=True):
+        async with ready_image(source, checksum):
             raise AssertionError("it was taken")
 
 
 async def test_an_image_that_pulls_in_another_file_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "pulls.qcow2"
     run_tool_now(["qemu-img", "create", "-f", "qcow2", "-b", "/etc/hostname", "-F", "raw", source, "1M"])
-    with pytest.raises(Refused, match=r"“pulls\.qcow2” refers to another file"):
-        async with ready_image(source, "", as_qcow2=True):
+    with pytest.raises(Refused, match=r"“pulls\.qcow2” refers to another file, “/etc/hostname”"):
+        async with ready_image(source):
             raise AssertionError("it was taken")
     with pytest.raises(NotFound, match="there is no file"):
-        async with ready_image(tmp_path / "missing", "", as_qcow2=True):
+        async with ready_image(tmp_path / "missing"):
             raise AssertionError("it was taken")
+
+
+async def test_a_disc_that_was_packed_or_checked_is_a_file_of_its_own(tmp_path: Path) -> None:
+    disc = tmp_path / "disc.iso"
+    write_seed(disc, "a")
+    whole = disc.read_bytes()
+    checksum = hashlib.sha256(whole).hexdigest()
+    packed = write(tmp_path, "disc.iso.gz", gzip.compress(whole))
+    for source, text in ((disc, checksum), (packed, "")):
+        async with ready_image(source, text, discs=True) as ready:
+            # Whatever comes to lie there now is not what was looked at.
+            source.write_bytes(b"another")
+            assert (ready.path, bytes_of(ready)) == (None, whole)
+
+
+async def test_the_file_that_was_opened_is_the_one_that_is_used(tmp_path: Path) -> None:
+    source = converted(write(tmp_path, "system.img"), "qcow2")
+    whole = source.read_bytes()
+    async with ready_image(source, hashlib.sha512(whole).hexdigest()) as ready:
+        write(tmp_path, "other", b"another").rename(source)
+        assert bytes_of(ready) == whole
+        # What somebody writes into it is for whoever copies it to find: the checksum goes with it.
+        assert ready.checksum == hashlib.sha512(whole).hexdigest()
+
+
+async def test_what_is_converted_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, plain = tmp_path / "old.qcow2", tmp_path / "plain"
+    # Of the version that is converted; whoever has it open can write to it.
+    run_tool_now(["qemu-img", "create", "-f", "qcow2", "-o", "compat=0.10", source, "1M"])
+    run_tool_now(["qemu-io", "-f", "qcow2", "-c", "write -P 0x55 0 64k", source])
+    place = source.read_bytes().index(b"\x55" * (64 << 10))
+
+    def spoiling(read: Callable[..., None]) -> Callable[..., None]:
+        def read_and_spoil(*words: Any) -> None:
+            read(*words)
+            with source.open("r+b") as file:
+                file.seek(place)
+                file.write(b"not what was checked")
+
+        return read_and_spoil
+
+    for name in ("copy", "read_through"):
+        monkeypatch.setattr(image_files, name, spoiling(getattr(image_files, name)))
+    async with ready_image(source, hashlib.sha256(source.read_bytes()).hexdigest()) as ready:
+        run_tool_now(
+            ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", f"/proc/{os.getpid()}/fd/{ready.file.fileno()}", plain]
+        )
+    assert plain.read_bytes() == (b"\x55" * (64 << 10)).ljust(MIB, b"\0")
