@@ -1,19 +1,19 @@
 """Threads for the blocking calls of one connection."""
 
 import asyncio
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import libvirt
 
 from qubes_manager.backend.connection.libvirt_errors import translate
-from qubes_manager.core.errors import TimedOut
+from qubes_manager.backend.user.own_thread import settle
+from qubes_manager.core.errors import HostUnreachable, TimedOut
 
 T = TypeVar("T")
-# libvirtd serves five requests a client at a time by default; one stays free for keepalive and events.
+# libvirtd serves five requests a client at a time by default; one stays free for the host's pulse.
 SIZE = 4
 CALL_TIMEOUT = 30.0
 
@@ -21,17 +21,20 @@ _Job = Callable[[], None]
 
 
 class CallThreads:
-    """At most SIZE daemon threads; a call that hangs holds its thread, never the program's end.
+    """At most *size* daemon threads; a call that hangs holds its thread, never the program's end.
 
     ``concurrent.futures`` is not used because the interpreter waits for its threads at exit.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, size: int = SIZE) -> None:
         self._name = name
+        self._size = size
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = 0
         self._unfinished = 0
         self._lock = threading.Lock()
+        # What is waited for, by what it does.
+        self._waiting: dict[asyncio.Future[Any], str] = {}
 
     async def run(
         self,
@@ -56,10 +59,11 @@ class CallThreads:
             try:
                 result = func(*args)
             except BaseException as error:
-                _settle(loop, future, error, None)
+                settle(loop, future, error, None)
             else:
-                _settle(loop, future, None, result)
+                settle(loop, future, None, result)
 
+        self._waiting[future] = what
         self._submit(job)
         try:
             async with asyncio.timeout(timeout):
@@ -68,9 +72,14 @@ class CallThreads:
             raise TimedOut(f"cannot {what}: the host did not answer within {timeout:.0f} s") from None
         except libvirt.libvirtError as error:
             raise translate(error, what) from error
+        finally:
+            del self._waiting[future]
 
     def close(self) -> None:
-        """Let every thread end when its call does."""
+        """Let every thread end when its call does; who waits for one is told that it has failed."""
+        for future, what in self._waiting.items():
+            if not future.done():
+                future.set_exception(HostUnreachable(f"cannot {what}: the connection to the host is gone"))
         for _ in range(self._threads):
             self._jobs.put(None)
 
@@ -78,7 +87,7 @@ class CallThreads:
         # A job whose waiter has given up still holds its thread, so the threads themselves say when it ends.
         with self._lock:
             self._unfinished += 1
-            is_new = self._unfinished > self._threads and self._threads < SIZE
+            is_new = self._unfinished > self._threads and self._threads < self._size
             self._threads += is_new
         if is_new:
             threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
@@ -89,19 +98,3 @@ class CallThreads:
             job()
             with self._lock:
                 self._unfinished -= 1
-
-
-def _settle(
-    loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]", error: BaseException | None, result: T | None
-) -> None:
-    def set_it() -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type]
-        else:
-            future.set_exception(error)
-
-    # The loop may be closed by the time a hung call returns; nobody waits for it then.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(set_it)

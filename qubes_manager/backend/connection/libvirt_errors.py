@@ -11,7 +11,7 @@ _PHRASES = (
     ("No space left on device", "the disk is full: free some space and try again"),
     (
         "authentication unavailable",
-        "you may not use this connection: join the group “libvirt” (adduser YOU libvirt) and log in again",
+        "you may not use this connection: join the group “libvirt” (usermod -aG libvirt YOU, as root) and log in again",
     ),
     (
         "access denied by policy",
@@ -23,6 +23,8 @@ _PHRASES = (
     ("Cannot find QEMU", "this libvirt has no QEMU: install qemu-system-x86"),
     ("could not find capabilities", "this libvirt has no QEMU for this kind of domain: install qemu-system-x86"),
 )
+# What libvirt's client says of a daemon that went away in the middle of a call; the codes say less.
+_LOST = ("client socket is closed", "End of file while reading data", "Cannot write data", "Cannot recv data")
 _NO_DRIVER = "this libvirt has no driver for it: for QEMU install libvirt-daemon-driver-qemu, or check the address"
 _UNREACHABLE = {
     libvirt.VIR_ERR_NO_CONNECT,
@@ -45,6 +47,8 @@ def translate(error: libvirt.libvirtError, what: str) -> QubesManagerError:
     code = error.get_error_code() or 0
     if code in _MISSING:
         return NotFound(f"cannot {what}: {_MISSING[code]}", raw)
+    if not what.startswith("connect") and any(phrase in raw for phrase in _LOST):
+        return HostUnreachable(f"cannot {what}: the connection to the host is gone", raw)
     for phrase, plain in _PHRASES:
         if phrase in raw:
             kind = HostUnreachable if what.startswith("connect") else HostCallFailed

@@ -3,19 +3,19 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import libvirt
 
 from qubes_manager.backend.connection.subscriptions import Emit, Subscriptions
+from qubes_manager.core.errors import HostUnreachable
 from qubes_manager.core.events import HostEvent, HostEventKind
 
+T = TypeVar("T")
 Opener = Callable[[str], libvirt.virConnect]
-# A peer that is silent for 5 × 5 s is gone (virConnectSetKeepAlive).
-KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 5
 _CLOSE_REASONS = {
     libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "an error on the line",
     libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "the host ended it",
-    libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "the host does not answer",
     libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "closed by us",
 }
 
@@ -33,6 +33,9 @@ class Line:
         self._subscriptions: Subscriptions | None = None
         self._lock = threading.Lock()
         self._is_open = False
+        self._is_closing = False
+        # How many calls are on it now.
+        self._calls = 0
         self.is_wanted = True
         # libvirt's connection, once it is open.
         self.raw: libvirt.virConnect = None
@@ -57,8 +60,31 @@ class Line:
             self.is_wanted = False
             return self._is_open
 
+    def call(self, func: Callable[..., T], *args: object) -> T:
+        """Run ``func(connection, *args)``; raises HostUnreachable after ``close``. Blocks."""
+        with self._lock:
+            if self._is_closing:
+                raise HostUnreachable("the connection to the host is gone")
+            self._calls += 1
+        try:
+            return func(self.raw, *args)
+        finally:
+            with self._lock:
+                self._calls -= 1
+                is_last = self._is_closing and not self._calls
+            if is_last:
+                self._close()
+
     def close(self) -> None:
-        """Take the callbacks away, which hold the connection, and close it. Blocks."""
+        """Close the connection, or let the last call on it do so: libvirt frees it under a call that hangs. Blocks."""
+        with self._lock:
+            self._is_closing = True
+            if self._calls:
+                return
+        self._close()
+
+    def _close(self) -> None:
+        """Take the callbacks away, which hold the connection, and close it."""
         if self._subscriptions:
             # Not every driver has had one to register.
             with contextlib.suppress(libvirt.libvirtError):
@@ -68,8 +94,6 @@ class Line:
             self.raw.close()
 
     def _register(self, emit: Emit) -> None:
-        with contextlib.suppress(libvirt.libvirtError):
-            self.raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
         self._subscriptions = Subscriptions(self.raw, emit)
         with contextlib.suppress(libvirt.libvirtError):
             self.raw.registerCloseCallback(

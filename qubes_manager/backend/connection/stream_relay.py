@@ -10,6 +10,7 @@ import libvirt
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.subscriptions import Handle
+from qubes_manager.core.errors import HostCallFailed
 
 _CHUNK = 64 << 10
 # Chunks from the guest that wait for the program; while it does not take them, the stream is not read.
@@ -18,22 +19,37 @@ _EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | l
 _AGAIN = -2  # what virStreamSend and virStreamRecv return when they would block
 
 
-async def relay_stream(
-    connection: LibvirtConnection, uuid: str, what: str, opener: Callable[[Handle, libvirt.virStream], object]
-) -> socket.socket:
+Opener = Callable[[Handle, libvirt.virStream], object]
+_OPEN_TIMEOUT = 10.0
+
+
+async def relay_stream(connection: LibvirtConnection, uuid: str, what: str, opener: Opener) -> socket.socket:
     """Open a stream on a domain with *opener* and return the end of a socket pair that it is carried over.
 
-    Closing that end ends the stream. Needs libvirt's event thread, which every watching connection has.
+    Closing that end ends the stream. Needs libvirt's event thread, which every watching connection has. While libvirt
+    has not come back from one attempt there is no second one on that domain. Raises HostCallFailed, TimedOut.
     """
+    if uuid in connection.opening:
+        raise HostCallFailed(f"cannot {what}: libvirt has not answered the last attempt yet")
+    connection.opening.add(uuid)
+    is_with_libvirt = threading.Event()
 
     def start(domain: Handle) -> socket.socket:
-        stream = domain.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
-        opener(domain, stream)
+        is_with_libvirt.set()
+        try:
+            stream = domain.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+            opener(domain, stream)
+        finally:
+            connection.opening.discard(uuid)
         ours, theirs = socket.socketpair()
         _Relay(stream, ours).start()
         return theirs
 
-    return await connection.on_domain(uuid, what, start)
+    try:
+        return await connection.on_domain(uuid, what, start, timeout=_OPEN_TIMEOUT)
+    finally:
+        if not is_with_libvirt.is_set():
+            connection.opening.discard(uuid)
 
 
 class _Relay:

@@ -1,7 +1,9 @@
 """Attaching disks to domains and taking them away."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import copy
+from dataclasses import dataclass
 
 import libvirt
 from lxml import etree
@@ -11,10 +13,13 @@ from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.subscriptions import Handle
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.devices import DiskRequest, free_target
-from qubes_manager.core.errors import HostUnreachable, NotFound, Refused, TimedOut
+from qubes_manager.core.errors import HostCallFailed, HostUnreachable, NotFound, Refused, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
 
 DETACH_TIMEOUT = 20.0
+_LIVE, _STORED = 0, libvirt.VIR_DOMAIN_XML_INACTIVE
+# What <source> says beside where a disk's bytes are; libvirt counts the layers of a running domain's.
+_NO_PLACE = ("index", "startupPolicy", "mode")
 
 
 def disk_xml(request: DiskRequest, target: str) -> str:
@@ -22,6 +27,8 @@ def disk_xml(request: DiskRequest, target: str) -> str:
     disk = E.disk(
         E.driver(name="qemu", type=request.image_format),
         E.source({"dev" if request.is_device else "file": request.source}),
+        # Nothing stands below it, so that nobody looks for that in the image.
+        E.backingStore(),
         E.target(dev=target, bus=request.bus),
         type="block" if request.is_device else "file",
         device="disk",
@@ -44,7 +51,14 @@ async def attach_disk(connection: LibvirtConnection, uuid: str, name: str, reque
         if request.persistent or not active:
             flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
         target = request.target or free_target(_targets(domain), request.bus)
-        domain.attachDeviceFlags(disk_xml(request, target), flags)
+        xml = disk_xml(request, target)
+        try:
+            domain.attachDeviceFlags(xml, flags)
+        except libvirt.libvirtError:
+            if active and (live := _find_disk(domain, _LIVE, target)) is not None and _same_source(live, parse(xml)):
+                # libvirt saves the configuration last: where that fails, the guest has the disk by then.
+                _let_go(domain, live)
+            raise
         return target
 
     return await connection.on_domain(uuid, f"attach {request.source} to “{name}”", attach, timeout=60)
@@ -60,27 +74,40 @@ def _targets(domain: Handle) -> set[str]:
 async def detach_disk(
     connection: LibvirtConnection, uuid: str, name: str, target: str, timeout: float = DETACH_TIMEOUT
 ) -> None:
-    """Detach a disk and wait until the guest has let it go.
+    """Detach a disk: from the running guest first, and once that has let it go from what later starts use.
 
-    Raises NotFound when the domain has no such disk, TimedOut or Refused when the guest does not release it
-    (libvirt's device-removed and device-removal-failed events), HostUnreachable.
+    Where the guest keeps it nothing has changed. Raises NotFound when the domain has no such disk, TimedOut or Refused
+    when the guest does not release it (libvirt's device-removed and device-removal-failed events), HostUnreachable,
+    HostCallFailed.
     """
     what = f"detach {target} from “{name}”"
     with connection.listen() as events:
-        alias = await connection.on_domain(uuid, what, lambda domain: _detach_now(domain, name, target))
-        if not alias:
-            return
-        try:
-            async with asyncio.timeout(timeout):
-                while not _is_released(await events.get(), uuid, alias, name, target):
-                    pass
-        except TimeoutError:
-            if not await connection.on_domain(uuid, what, lambda domain: _find_disk(domain, 0, target) is not None):
-                return
-            raise TimedOut(
-                f"“{name}” does not let go of {target}: something in it may still use the disk; "
-                "close it there and detach again"
-            ) from None
+        detaching = await connection.on_domain(uuid, what, lambda domain: _begin_detaching(domain, name, target))
+        if detaching.alias:
+            try:
+                async with asyncio.timeout(timeout):
+                    while not _is_released(await events.get(), uuid, detaching.alias, name, target):
+                        pass
+            except TimeoutError:
+                live = await connection.on_domain(uuid, what, lambda domain: _find_disk(domain, _LIVE, target))
+                if live is not None:
+                    later = ", and later starts have it" if detaching.is_stored else ""
+                    raise TimedOut(
+                        f"“{name}” does not let go of {target}: something in it may still use the disk; "
+                        f"close it there and detach again. Until then it stays attached{later}"
+                    ) from None
+    if detaching.is_stored:
+        await connection.on_domain(uuid, what, lambda domain: _forget(domain, name, target, detaching.live))
+
+
+@dataclass(frozen=True, slots=True)
+class _Detaching:
+    """A disk on its way out: what the guest was asked for (None: nothing runs), its alias, whether later starts have
+    it too."""
+
+    live: etree._Element | None
+    alias: str
+    is_stored: bool
 
 
 def _is_released(event: Event, uuid: str, alias: str, name: str, target: str) -> bool:
@@ -105,57 +132,110 @@ def _find_disk(domain: Handle, flags: int, target: str) -> etree._Element | None
     return None
 
 
-def _detach_now(domain: Handle, name: str, target: str) -> str:
-    """Take the disk out of the configuration, and ask the guest to release it; returns the alias to wait for."""
-    found = False
-    if domain.isPersistent():
-        stored = _find_disk(domain, libvirt.VIR_DOMAIN_XML_INACTIVE, target)
-        if stored is not None:
-            xml = etree.tostring(stored, encoding="unicode")
-            domain.detachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
-            found = True
-    if domain.isActive():
-        live = _find_disk(domain, 0, target)
-        if live is not None:
-            alias = live.find("alias")
-            domain.detachDeviceFlags(etree.tostring(live, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
-            return alias.get("name", "") if alias is not None else ""
-    if not found:
-        raise NotFound(f"“{name}” has no disk {target}")
-    return ""
+def _text(element: etree._Element) -> str:
+    return etree.tostring(element, encoding="unicode")
+
+
+def _same_source(one: etree._Element, other: etree._Element) -> bool:
+    """Whether two disks have their bytes from the same place."""
+
+    def place(disk: etree._Element) -> tuple[str | None, list[dict[str | bytes, str | bytes]]]:
+        parts = (*disk.iterfind("source"), *disk.iterfind("source/address"), *disk.iterfind("source/host"))
+        return disk.get("type"), [{k: v for k, v in part.items() if k not in _NO_PLACE} for part in parts]
+
+    return place(one) == place(other)
+
+
+def _begin_detaching(domain: Handle, name: str, target: str) -> _Detaching:
+    """Ask the guest to release the disk."""
+    live = _find_disk(domain, _LIVE, target) if domain.isActive() else None
+    stored = _find_disk(domain, _STORED, target) if domain.isPersistent() else None
+    if live is None:
+        if stored is None:
+            raise NotFound(f"“{name}” has no disk {target}")
+        return _Detaching(None, "", True)
+    domain.detachDeviceFlags(_text(live), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    alias = live.find("alias")
+    # Later starts may have another disk in that place.
+    is_stored = stored is not None and _same_source(live, stored)
+    return _Detaching(live, alias.get("name", "") if alias is not None else "", is_stored)
+
+
+def _forget(domain: Handle, name: str, target: str, live: etree._Element | None) -> None:
+    """Take a disk out of what later starts use; where that fails, the guest gets it back."""
+    stored = _find_disk(domain, _STORED, target) if domain.isPersistent() else None
+    if stored is None or (live is not None and not _same_source(live, stored)):
+        return
+    try:
+        domain.detachDeviceFlags(_text(stored), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    except libvirt.libvirtError as error:
+        if live is not None and domain.isActive():
+            try:
+                domain.attachDeviceFlags(_text(live), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            except libvirt.libvirtError:
+                raise HostCallFailed(
+                    f"“{name}” has let go of {target}, but later starts have it still: {error.get_error_message()}"
+                ) from error
+        raise
+
+
+def _let_go(domain: Handle, live: etree._Element) -> None:
+    with contextlib.suppress(libvirt.libvirtError):
+        domain.detachDeviceFlags(_text(live), libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
 async def change_medium(
     connection: LibvirtConnection, uuid: str, name: str, target: str, source: str, is_device: bool
 ) -> None:
-    """Put a disc into a CD-ROM drive of the domain, or with an empty *source* take it out.
+    """Put a disc into a CD-ROM drive of the domain, or with an empty *source* take it out, now and for later starts.
 
-    A tray that the guest has locked is forced open.
+    The disc is what the file holds, byte by byte, whatever format that may look like. A tray that the guest has locked
+    is forced open.
     """
 
     def change(domain: Handle) -> None:
-        active = bool(domain.isActive())
-        drive = _find_disk(domain, 0, target)
-        if drive is None or drive.get("device") != "cdrom":
+        live = _find_drive(domain, _LIVE, target) if domain.isActive() else None
+        stored = _find_drive(domain, _STORED, target) if domain.isPersistent() else None
+        if live is None and stored is None:
             raise NotFound(f"“{name}” has no CD-ROM drive {target}")
-        for part in ("source", "backingStore", "alias", "address"):
-            for child in drive.findall(part):
-                drive.remove(child)
-        drive.set("type", "block" if is_device else "file")
-        if source:
-            drive.append(E.source({"dev" if is_device else "file": source}))
-        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE if active else libvirt.VIR_DOMAIN_AFFECT_CONFIG
-        xml = etree.tostring(drive, encoding="unicode")
-        _retry_forced(lambda extra: domain.updateDeviceFlags(xml, flags | extra), active)
+        if live is not None:
+            _change_live(domain, _with_disc(live, source, is_device))
+        if stored is None:
+            return
+        try:
+            domain.updateDeviceFlags(_with_disc(stored, source, is_device), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        except libvirt.libvirtError:
+            if live is not None:
+                _change_live(domain, _text(live))
+            raise
 
     what = f"insert {source} into “{name}”" if source else f"eject {target} of “{name}”"
     await connection.on_domain(uuid, what, change)
 
 
-def _retry_forced(update: Callable[[int], object], active: bool) -> None:
+def _find_drive(domain: Handle, flags: int, target: str) -> etree._Element | None:
+    drive = _find_disk(domain, flags, target)
+    return drive if drive is not None and drive.get("device") == "cdrom" else None
+
+
+def _with_disc(drive: etree._Element, source: str, is_device: bool) -> str:
+    changed = copy.deepcopy(drive)
+    for part in ("source", "backingStore"):
+        for child in changed.findall(part):
+            changed.remove(child)
+    changed.set("type", "block" if is_device else "file")
+    driver = changed.find("driver")
+    if driver is None:
+        driver = etree.SubElement(changed, "driver")
+        driver.set("name", "qemu")
+    driver.set("type", "raw")
+    if source:
+        changed.append(E.source({"dev" if is_device else "file": source}))
+    return _text(changed)
+
+
+def _change_live(domain: Handle, xml: str) -> None:
     try:
-        update(0)
+        domain.updateDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     except libvirt.libvirtError:
-        if not active:
-            raise
-        update(libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE)
+        domain.updateDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE)

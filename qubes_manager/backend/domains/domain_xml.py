@@ -1,124 +1,42 @@
-"""Reading a domain's XML, and editing it without touching what the user did not change."""
+"""Editing a domain's XML without touching what the user did not change."""
+
+from collections.abc import Collection
 
 from lxml import etree
 from lxml.builder import E
 
 from qubes_manager.backend.domains import metadata
+from qubes_manager.backend.domains.config_xml import parse_config, port_name
+from qubes_manager.backend.domains.contradictions import has_balloon, refuse_memory, refuse_vcpus
+from qubes_manager.backend.domains.interface_xml import connect_to, new_interface
+from qubes_manager.backend.domains.nvram import nvram_name
+from qubes_manager.backend.domains.sound_xml import put_sound, take_sound
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.domain import GUI_PORT, Disk, DomainConfig, Interface
+from qubes_manager.core.crossing.ports import CROSSING_PORTS
+from qubes_manager.core.domain import DomainConfig
+from qubes_manager.core.interfaces import parse_netvm
 
-_UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "M": 1 << 20, "MiB": 1 << 20}
-_UNITS |= {"MB": 10**6, "G": 1 << 30, "GiB": 1 << 30, "GB": 10**9, "T": 1 << 40, "TiB": 1 << 40, "TB": 10**12}
-# Shown in the details pane: element, and the attributes that say what it is.
-_OTHER_DEVICES = {
-    "graphics": ("type",),
-    "controller": ("type", "model"),
-    "hostdev": ("type", "mode"),
-    "channel": ("type",),
-    "sound": ("model",),
-    "rng": ("model",),
-    "tpm": ("model",),
-    "watchdog": ("model",),
-    "filesystem": ("type",),
-    "redirdev": ("bus", "type"),
-}
+# On these libvirt lets others have the file below a throw-away disk from the start (qemu_validate.c).
+_SHARING_BUSES = ("virtio", "scsi", "usb")
 CPU_MODES = {"kvm": "host-passthrough", "qemu": "maximum"}
-_SOURCE_ATTRIBUTES = ("file", "dev", "volume", "name", "dir", "network", "bridge")
+# Elements of a disk that say something of its source (libvirt's formatdomain, "Hard drives, floppy disks, CDROMs").
+_OF_SOURCE = ("backingStore", "mirror", "encryption", "auth")
+# In software emulation these cost seconds of a start, and keep nobody out of anything; under KVM they would let in.
+_FASTER = "mitigations=off nokaslr tsc=reliable no_timer_check"
+# On a busy host the kernel counts its processor's cycles wrongly, and time that it takes from those ran five times too
+# fast (Linux 6.1): devices were given up, and services, before they could come.
+EMULATION_WORDS = f"{_FASTER} clocksource=hpet"
+# What a domain has of the host itself: folders and devices, which one domain may have at a time.
+_OF_THE_HOST = ("hostdev", "filesystem")
+# What no two domains may have; libvirt makes it anew.
+_UNIQUE = ("devices/interface/mac", "devices/interface/target", "devices/channel/source", "genid", "os/nvram[source]")
+# Where a screen listens; two domains cannot have the same.
+_FIXED_PORTS = {"port", "tlsPort", "websocket", "socket"}
 
 
-def parse_config(xml: str) -> DomainConfig:
-    """Return what *xml* (virDomainGetXMLDesc) says; raises etree.XMLSyntaxError.
-
-    Thousands of domains are read at once, so the children are looked at directly, and once: lxml's path expressions
-    are several times slower, and each look at a child makes it anew.
-    """
-    root = parse(xml)
-    parts = {child.tag: child for child in root}
-    virt_type = root.get("type", "")
-    system = {child.tag: child for child in parts.get("os", ())}
-    devices = [(str(child.tag), child) for child in parts.get("devices", ())]
-    maximum = _kib(parts.get("memory"))
-    return DomainConfig(
-        virt_type=virt_type,
-        emulated=virt_type == "qemu",
-        machine=system["type"].get("machine", "") if "type" in system else "",
-        maximum_memory_kib=maximum,
-        # libvirt gives a domain all of it where nothing else is said.
-        initial_memory_kib=_kib(parts.get("currentMemory")) or maximum,
-        vcpus=int(_content(parts.get("vcpu")) or 0),
-        kernel=_content(system.get("kernel")),
-        initrd=_content(system.get("initrd")),
-        kernelopts=_content(system.get("cmdline")),
-        notes=_content(parts.get("description")),
-        disks=tuple(_disk(child) for tag, child in devices if tag == "disk"),
-        interfaces=tuple(_interface(child) for tag, child in devices if tag == "interface"),
-        others=tuple(
-            (tag, " ".join(filter(None, map(child.get, _OTHER_DEVICES[tag]))))
-            for tag, child in devices
-            if tag in _OTHER_DEVICES
-        ),
-        gui_port=any(_port_name(child) == GUI_PORT for tag, child in devices if tag == "channel"),
-        console_log=next((_console_log(child) for tag, child in devices if tag == "serial"), ""),
-        **metadata.read_from(parts.get("metadata")),
-    )
-
-
-def _content(element: etree._Element | None) -> str:
-    return (element.text or "") if element is not None else ""
-
-
-def _port_name(channel: etree._Element) -> str:
-    return next((child.get("name", "") for child in channel if child.tag == "target"), "")
-
-
-def _console_log(serial: etree._Element) -> str:
-    log = serial.find("log")
-    return log.get("file", "") if log is not None else ""
-
-
-def _kib(element: etree._Element | None) -> int:
-    if element is None or not element.text:
-        return 0
-    return int(element.text) * _UNITS.get(element.get("unit", "KiB"), 1024) // 1024
-
-
-def _source(element: etree._Element | None) -> str:
-    if element is None:
-        return ""
-    return next((value for name in _SOURCE_ATTRIBUTES if (value := element.get(name))), "")
-
-
-def _disk(element: etree._Element) -> Disk:
-    target = element.find("target")
-    source = element.find("source")
-    return Disk(
-        target=target.get("dev", "") if target is not None else "",
-        bus=target.get("bus", "") if target is not None else "",
-        kind=element.get("device", "disk"),
-        source=_source(source),
-        pool=source.get("pool", "") if source is not None else "",
-        read_only=element.find("readonly") is not None,
-        transient=element.find("transient") is not None,
-        serial=element.findtext("serial") or "",
-        encrypted=element.find("encryption") is not None or element.find("source/encryption") is not None,
-    )
-
-
-def _interface(element: etree._Element) -> Interface:
-    mac, model = element.find("mac"), element.find("model")
-    return Interface(
-        kind=element.get("type", ""),
-        source=_source(element.find("source")),
-        mac=mac.get("address", "") if mac is not None else "",
-        model=model.get("type", "") if model is not None else "",
-    )
-
-
-def interface(netvm: str) -> etree._Element:
-    """The element of a network interface: user networking, or a libvirt network by name."""
-    if netvm == "user":
-        return E.interface(E.model(type="virtio"), type="user")
-    return E.interface(E.source(network=netvm), E.model(type="virtio"), type="network")
+def channel(name: str) -> etree._Element:
+    """libvirt's element for a virtio-serial port whose socket libvirt places."""
+    return E.channel(E.target(type="virtio", name=name), type="unix")
 
 
 class DomainEdit:
@@ -153,24 +71,49 @@ class DomainEdit:
             if element is None:
                 element = self._insert_after(("name",), tag)
             element.text = text
-        for unique in ("devices/interface/mac", "devices/channel/source", "genid", "os/nvram"):
+        for unique in _UNIQUE:
             for element in self._root.findall(unique):
                 parent = element.getparent()
                 assert parent is not None
                 parent.remove(element)
+        for element in self._root.iterfind("sysinfo/system/entry[@name='uuid']"):
+            element.text = uuid
+        for screen in self._root.iterfind("devices/graphics"):
+            for element in (screen, *screen.iterfind("listen[@socket]")):
+                for fixed in _FIXED_PORTS & set(element.attrib):
+                    del element.attrib[fixed]
+            if screen.get("autoport") == "no":
+                screen.set("autoport", "yes")
+        for cid in self._root.iterfind("devices/vsock/cid"):
+            cid.attrib.clear()
+            cid.set("auto", "yes")
+        self.set_console_log(console_log)
+        for nvram in self._root.iterfind("os/nvram"):
+            folder = (nvram.text or "").strip().rpartition("/")[0]
+            nvram.text = f"{folder}/{nvram_name(uuid)}" if folder else None
+
+    def set_console_log(self, path: str) -> None:
+        """Let libvirt log the serial console to another file, where it logs it."""
         for log in self._root.iterfind("devices/serial/log"):
-            log.set("file", console_log)
+            log.set("file", path)
 
     def set_maximum_memory(self, kib: int) -> None:
-        """Set the most memory that the domain may get, in KiB; what it starts with stays, if it fits."""
-        initial = self.config.initial_memory_kib
-        self._set_kib("memory", kib)
-        self._set_kib("currentMemory", min(initial or kib, kib))
+        """Set the most memory that the domain may get, in KiB; what it starts with stays, if it fits.
+
+        Raises Refused when something else in the document says how much it has.
+        """
+        initial = self.config.initial_memory_kib or kib
+        self._set_memory(min(initial, kib) if has_balloon(self._root) else kib, kib)
 
     def set_initial_memory(self, kib: int) -> None:
-        """Set the memory that the domain starts with, in KiB; the maximum grows where it must."""
-        self._set_kib("memory", max(self.config.maximum_memory_kib, kib))
-        self._set_kib("currentMemory", kib)
+        """Set the memory that the domain starts with, in KiB; the maximum grows where it must. Raises Refused."""
+        maximum = self.config.maximum_memory_kib
+        self._set_memory(kib, max(maximum, kib) if has_balloon(self._root) else kib)
+
+    def _set_memory(self, initial: int, maximum: int) -> None:
+        refuse_memory(self._root, maximum, self.config.maximum_memory_kib)
+        self._set_kib("memory", maximum)
+        self._set_kib("currentMemory", initial)
 
     def _set_kib(self, name: str, kib: int) -> None:
         element = self._root.find(name)
@@ -185,15 +128,81 @@ class DomainEdit:
         processor = self._root.find("cpu")
         if processor is not None and processor.get("mode") in ("host-passthrough", "maximum"):
             processor.set("mode", CPU_MODES[virt_type])
+        options = self._root.find("os/cmdline")
+        if virt_type == "kvm" and options is not None and options.text and _FASTER in options.text:
+            # Domains of earlier versions have those alone.
+            options.text = " ".join(options.text.replace(EMULATION_WORDS, "").replace(_FASTER, "").split())
+
+    def add_crossing_ports(self) -> None:
+        """Let the domain have the ports that what crosses between domains goes through; those that it has stay."""
+        devices = self._root.find("devices")
+        if devices is None:
+            devices = etree.SubElement(self._root, "devices")
+        there = {port_name(child) for child in devices.iterfind("channel")}
+        devices.extend(channel(name) for name in CROSSING_PORTS if name not in there)
+
+    def put_sound(self, server: str) -> None:
+        """Let the domain play to the sound server at *server*, or to nobody, and never record; see sound_xml.py."""
+        put_sound(self._root, server)
+
+    def take_sound(self) -> None:
+        """Take the sound device away that ``put_sound`` gave."""
+        take_sound(self._root)
 
     def set_disk_source(self, target: str, path: str, image_format: str) -> None:
-        """Let the disk *target* take its bytes from another file."""
+        """Let the disk *target* take its bytes from another file.
+
+        What belongs to the old one goes with it: what it stands on, its part of a larger file, its key, its labels.
+        """
         for disk in self._root.iterfind("devices/disk"):
-            found, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
-            if found is not None and found.get("dev") == target and source is not None:
-                source.set("file", path)
-                if driver is not None:
-                    driver.set("type", image_format)
+            found, source = disk.find("target"), disk.find("source")
+            if found is None or found.get("dev") != target or source is None:
+                continue
+            gone: tuple[str, ...] = ("backingStore", "mirror")
+            if source.get("file") != path:
+                disk.set("type", "file")
+                new = E.source(file=path)
+                new.tail = source.tail
+                disk.replace(source, new)
+                gone = _OF_SOURCE
+            for part in [part for part in disk if part.tag in gone]:
+                disk.remove(part)
+            driver = disk.find("driver")
+            if driver is None:
+                driver = E.driver(name="qemu")
+                disk.insert(0, driver)
+            driver.set("type", image_format)
+
+    def set_disk_transient(self, target: str, transient: bool) -> None:
+        """Let the disk *target* forget at the domain's end what was written, or keep it."""
+        for disk in self._root.iterfind("devices/disk"):
+            found = disk.find("target")
+            if found is None or found.get("dev") != target:
+                continue
+            old = disk.find("transient")
+            if old is not None and not transient:
+                disk.remove(old)
+            elif old is None and transient:
+                shared = {"shareBacking": "yes"} if found.get("bus") in _SHARING_BUSES else {}
+                etree.SubElement(disk, "transient", shared)
+
+    def drop_written_disks(self, kept: Collection[str]) -> None:
+        """Take away the disks that the domain writes to, as only one domain can, but for the targets *kept*."""
+        for disk in self._root.findall("devices/disk"):
+            parts = {child.tag: child for child in disk}
+            is_harmless = disk.get("device") == "cdrom" or {"readonly", "transient", "shareable"} & parts.keys()
+            if "source" in parts and not is_harmless and parts["target"].get("dev") not in kept:
+                disk.getparent().remove(disk)  # type: ignore[union-attr]
+
+    def keep_only_disks(self, kept: Collection[str]) -> None:
+        """Take away all disks but the targets *kept*, discs too, and the devices of the host."""
+        for disk in self._root.findall("devices/disk"):
+            target = disk.find("target")
+            if target is None or target.get("dev") not in kept:
+                disk.getparent().remove(disk)  # type: ignore[union-attr]
+        for tag in _OF_THE_HOST:
+            for device in self._root.findall(f"devices/{tag}"):
+                device.getparent().remove(device)  # type: ignore[union-attr]
 
     def set_boot_files(self, kernel: str, initrd: str) -> None:
         """Set what the domain boots from; without them it boots from its disks."""
@@ -210,44 +219,55 @@ class DomainEdit:
                 element = etree.SubElement(system, name)
             element.text = path
 
-    def set_interface(self, netvm: str) -> None:
+    def set_netvm(self, netvm: str) -> None:
         """Set what the first network interface connects to; empty takes all interfaces away."""
         devices = self._root.find("devices")
         if devices is None:
-            return
-        old = devices.findall("interface")
-        if netvm:
-            new = interface(netvm)
-            if not old:
-                devices.append(new)
-                return
-            # The MAC address and the place on the bus stay, and with them the guest's name for it.
-            for kept in ("mac", "address"):
-                if (part := old[0].find(kept)) is not None:
-                    new.append(part)
-            devices.replace(old[0], new)
-            return
-        for element in old:
-            devices.remove(element)
+            devices = etree.SubElement(self._root, "devices")
+        interfaces = devices.findall("interface")
+        if not netvm:
+            for element in interfaces:
+                devices.remove(element)
+        elif interfaces:
+            connect_to(interfaces[0], parse_netvm(netvm))
+        else:
+            devices.append(new_interface(parse_netvm(netvm)))
 
     def set_vcpus(self, count: int) -> None:
-        """Set the number of virtual CPUs, now and at most."""
+        """Set the number of virtual CPUs; how many may be added while it runs stays, if they are enough.
+
+        Raises Refused when something else in the document says how many there are.
+        """
         element = self._root.find("vcpu")
         if element is None:
             element = self._insert_after(("memory", "currentMemory"), "vcpu")
-        if "current" in element.attrib:
-            del element.attrib["current"]
-        element.text = str(count)
+        most = int(element.text or 0)
+        if "current" not in element.attrib or count > most:
+            most = count
+        refuse_vcpus(self._root, count, most)
+        element.text = str(most)
+        if count < most:
+            element.set("current", str(count))
+        else:
+            element.attrib.pop("current", "")
 
     def set_kernelopts(self, options: str) -> None:
-        """Set the command line of a directly booted kernel."""
+        """Set the command line of a directly booted kernel; empty takes it away."""
         system = self._root.find("os")
         if system is None:
             return
         element = system.find("cmdline")
-        if element is None:
+        if element is None and options:
             element = etree.SubElement(system, "cmdline")
-        element.text = options
+        if element is not None and not options:
+            system.remove(element)
+        elif element is not None:
+            element.text = options
+
+    def remove_title(self) -> None:
+        """Take the title away."""
+        for element in self._root.findall("title"):
+            self._root.remove(element)
 
     def set_notes(self, text: str) -> None:
         """Set the description; empty text takes it away."""

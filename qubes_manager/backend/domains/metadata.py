@@ -1,13 +1,14 @@
 """Our element under a domain's <metadata>: reading and editing it. What we do not know in it survives."""
 
-from collections.abc import Callable, Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lxml import etree
 
 from qubes_manager.backend.user.owner import owner
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.domain import DomainClass, DomainConfig, Job
+from qubes_manager.core.domain import Disposal, DomainClass, DomainConfig, Job
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
 
@@ -24,6 +25,7 @@ def tag(name: str) -> str:
 _DOMAIN, _TAG, _FEATURE, _VOLUME = map(tag, ("domain", "tag", "feature", "volume"))
 _ROLES = {role.value: role for role in Role}
 _JOBS = {job.value: job for job in Job}
+_DISPOSALS = {disposal.value: disposal for disposal in Disposal}
 
 
 # What the elements with one value set: the field of DomainConfig, and how the value is read. An element that is absent
@@ -38,10 +40,14 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
         ("include_in_backups", "include_in_backups", lambda text: text != "False"),
         ("template_for_dispvms", "template_for_dispvms", lambda text: text == "True"),
         ("provides_network", "provides_network", lambda text: text == "True"),
+        ("audiovm", "audiovm", str),
+        ("muted", "muted", lambda text: text == "True"),
         ("revision", "revision", lambda text: _number(text, 0)),
         ("trial", "trial", lambda text: _number(text, 0)),
         ("keep_revisions", "keep_revisions", lambda text: _number(text, DEFAULT_KEEP)),
+        ("disposal", "disposal", _DISPOSALS.get),
         ("job", "job", _JOBS.get),
+        ("program", "program", lambda text: _number(text, 0)),
         ("menu", "menu", lambda text: tuple(text.split())),
         ("favourites", "favourites", lambda text: tuple(text.split())),
     )
@@ -50,6 +56,7 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
 _ATTRIBUTES = {
     "template": ("uuid", "template_uuid"),
     "default_dispvm": ("uuid", "default_dispvm_uuid"),
+    "disposal": ("of", "made_of"),
     "job": ("by", "job_by"),
 }
 
@@ -89,6 +96,16 @@ def find_ours(element: etree._Element | None) -> etree._Element | None:
     return next((child for child in element if child.tag == _DOMAIN), None) if element is not None else None
 
 
+def plain(ours: etree._Element) -> str:
+    """Our element of a domain's XML as virDomainSetMetadata takes it: see MetadataEdit."""
+    bare = copy.deepcopy(ours)
+    bare.tail = None
+    for part in bare.iter(f"{{{NAMESPACE}}}*"):
+        part.tag = etree.QName(part).localname
+    etree.cleanup_namespaces(bare)
+    return etree.tostring(bare, encoding="unicode")
+
+
 def _number(text: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default
 
@@ -108,6 +125,7 @@ def _read_volume(element: etree._Element, name: str) -> OwnVolume | None:
         verified=element.get("verified", ""),
         unfinished=bool(element.get("unfinished")),
         maker=element.get("unfinished", ""),
+        state=element.get("state", ""),
     )
 
 
@@ -117,9 +135,20 @@ def _volume_attributes(volume: OwnVolume) -> dict[str, str]:
         "backing": volume.backing,
         "sha256": volume.digest,
         "verified": volume.verified,
+        "state": volume.state,
         "unfinished": (volume.maker or owner()) if volume.unfinished else "",
     }
     return {"role": volume.role.value, "pool": volume.pool, **{k: v for k, v in optional.items() if v}}
+
+
+_VOLUME_ATTRIBUTES = ("role", "pool", "revision", "backing", "sha256", "verified", "state", "unfinished")
+
+
+def _set_or_remove(element: etree._Element, attribute: str, value: str) -> None:
+    if value:
+        element.set(attribute, value)
+    elif attribute in element.attrib:
+        del element.attrib[attribute]
 
 
 class MetadataEdit:
@@ -155,10 +184,7 @@ class MetadataEdit:
             found = etree.SubElement(self._root, self._qualify(name))
         found.text = value
         for key, attribute in attributes.items():
-            if attribute:
-                found.set(key, attribute)
-            elif key in found.attrib:
-                del found.attrib[key]
+            _set_or_remove(found, key, attribute)
 
     def set_number(self, name: str, value: int) -> None:
         """Set the element *name* to a number; 0 takes it away."""
@@ -168,37 +194,110 @@ class MetadataEdit:
         """Record a change that is begun, or that it has ended."""
         self.set_text("job", job.value if job else None, by=owner())
 
+    def set_disposal(self, disposal: Disposal, program: int = 0) -> None:
+        """Say when a disposable ends; *program* is its first one's number for its agent, if it was started so."""
+        self.set_text("disposal", disposal.value)
+        self.set_number("program", program)
+
+    def set_made_of(self, digest: str) -> None:
+        """Record what a disposable was made of; needs ``set_disposal`` before."""
+        if (found := self._root.find(self._qualify("disposal"))) is not None:
+            found.set("of", digest)
+
     def adopt(self) -> None:
         """Give a class to a domain that this program did not make."""
         if self._root.find(self._qualify("class")) is None:
             self.set_text("class", DomainClass.STANDALONE.value)
 
-    def set_tags(self, tags: Iterable[str]) -> None:
-        """Replace all tags."""
-        self._replace("tag", [({}, value) for value in sorted(tags)])
+    def add_tags(self, tags: Iterable[str]) -> None:
+        """Add tags, beside those that are there."""
+        for value in sorted(set(tags) - self._texts("tag").keys()):
+            self._add("tag").text = value
 
-    def set_features(self, features: Mapping[str, str]) -> None:
-        """Replace all features."""
-        self._replace("feature", [({"name": name}, value) for name, value in sorted(features.items())])
+    def remove_tags(self, tags: Iterable[str]) -> None:
+        """Take tags away."""
+        found = self._texts("tag")
+        for value in tags:
+            for element in found.get(value, ()):
+                self._root.remove(element)
+
+    def set_feature(self, name: str, value: str | None) -> None:
+        """Set a feature; None takes it away."""
+        found = [element for element in self._all("feature") if element.get("name") == name]
+        if value is None:
+            for element in found:
+                self._root.remove(element)
+        else:
+            element = found[0] if found else self._add("feature")
+            element.set("name", name)
+            element.text = value
+
+    def put_volumes(self, *volumes: OwnVolume) -> None:
+        """Record volumes of ours, in place of those of the same name."""
+        for volume in volumes:
+            found = self._texts("volume").get(volume.name, [])
+            element = found[0] if found else self._add("volume")
+            wanted = _volume_attributes(volume)
+            for attribute in _VOLUME_ATTRIBUTES:
+                _set_or_remove(element, attribute, wanted.get(attribute, ""))
+            element.text = volume.name
 
     def set_volumes(self, volumes: Iterable[OwnVolume]) -> None:
-        """Replace the record of our volumes."""
-        self._replace("volume", [(_volume_attributes(v), v.name) for v in volumes])
+        """Replace the record, as in a copy of another domain, whose volumes are none of the copy's."""
+        for element in self._all("volume"):
+            self._root.remove(element)
+        self.put_volumes(*volumes)
 
-    def set_menu(self, menu: Iterable[str] | None, favourites: Iterable[str]) -> None:
-        """Set which applications the menu shows (None: all) and which come first."""
+    def drop_volumes(self, names: Iterable[str]) -> None:
+        """Take volumes out of the record."""
+        found = self._texts("volume")
+        for name in names:
+            for element in found.get(name, ()):
+                self._root.remove(element)
+
+    def menu(self) -> tuple[str, ...] | None:
+        """The applications that the menu shows; None for all."""
+        found = self._root.find(self._qualify("menu"))
+        return None if found is None else tuple((found.text or "").split())
+
+    def set_menu(self, menu: Iterable[str] | None) -> None:
+        """Set which applications the menu shows; None for all."""
         self.set_text("menu", None if menu is None else " ".join(menu))
-        self.set_text("favourites", " ".join(favourites) or None)
+
+    def favourites(self) -> tuple[str, ...]:
+        """The applications that come first."""
+        return tuple((self._root.findtext(self._qualify("favourites")) or "").split())
+
+    def set_favourites(self, applications: Iterable[str]) -> None:
+        """Set which applications come first."""
+        self.set_text("favourites", " ".join(applications) or None)
+
+    @property
+    def config(self) -> DomainConfig:
+        """What the element says now."""
+        place = etree.Element("metadata")
+        ours = copy.deepcopy(self._root)
+        for part in ours.iter(etree.Element):
+            if not str(part.tag).startswith("{"):
+                part.tag = tag(str(part.tag))
+        place.append(ours)
+        return DomainConfig(**read_from(place))
 
     def xml(self) -> str:
         """The element as text, for virDomainSetMetadata."""
         return etree.tostring(self._root, encoding="unicode")
 
-    def _replace(self, name: str, elements: list[tuple[dict[str, str], str]]) -> None:
-        for old in self._root.findall(self._qualify(name)):
-            self._root.remove(old)
-        for attributes, text in elements:
-            etree.SubElement(self._root, self._qualify(name), attributes).text = text
+    def _all(self, name: str) -> list[etree._Element]:
+        return self._root.findall(self._qualify(name))
+
+    def _texts(self, name: str) -> dict[str, list[etree._Element]]:
+        found: dict[str, list[etree._Element]] = {}
+        for element in self._all(name):
+            found.setdefault((element.text or "").strip(), []).append(element)
+        return found
+
+    def _add(self, name: str) -> etree._Element:
+        return etree.SubElement(self._root, self._qualify(name))
 
 
 def new_element() -> etree._Element:
@@ -217,11 +316,15 @@ def for_new_domain(config: DomainConfig) -> etree._Element:
     edit.set_text("include_in_backups", None if config.include_in_backups else "False")
     edit.set_text("template_for_dispvms", "True" if config.template_for_dispvms else None)
     edit.set_text("provides_network", "True" if config.provides_network else None)
+    edit.set_text("audiovm", config.audiovm or None)
+    edit.set_text("muted", "True" if config.muted else None)
     edit.set_number("revision", config.revision)
     edit.set_number("keep_revisions", 0 if config.keep_revisions == DEFAULT_KEEP else config.keep_revisions)
     edit.set_job(config.job)
-    edit.set_tags(config.tags)
-    edit.set_features(dict(config.features))
-    edit.set_volumes(config.volumes)
-    edit.set_menu(config.menu, config.favourites)
+    edit.add_tags(config.tags)
+    for name, value in config.features:
+        edit.set_feature(name, value)
+    edit.put_volumes(*config.volumes)
+    edit.set_menu(config.menu)
+    edit.set_favourites(config.favourites)
     return root

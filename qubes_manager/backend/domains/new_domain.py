@@ -7,8 +7,11 @@ from lxml import etree
 from lxml.builder import E
 
 from qubes_manager.backend.domains import metadata
-from qubes_manager.backend.domains.domain_xml import CPU_MODES, interface
-from qubes_manager.core.domain import GUI_PORT, DomainConfig
+from qubes_manager.backend.domains.domain_xml import CPU_MODES, channel
+from qubes_manager.backend.domains.interface_xml import new_interface
+from qubes_manager.core.crossing.ports import CROSSING_PORTS
+from qubes_manager.core.domain import AGENT_PORT, GUI_PORT, DomainConfig
+from qubes_manager.core.interfaces import parse_netvm
 
 # On q35 every PCI device takes a root port, and so does each hot-plugged one; libvirt alone keeps one spare.
 _ROOT_PORTS = 14
@@ -59,7 +62,7 @@ class NewDomain:
     """What a new domain is made of.
 
     *memory* and *max_memory* are in MiB, *virt_type* is kvm or qemu (software emulation). With *gui* the domain has
-    the port that application windows come through.
+    the port that application windows come through. *nvram* is the path of a UEFI domain's variables.
     """
 
     name: str
@@ -77,6 +80,7 @@ class NewDomain:
     cmdline: str = ""
     graphics: bool = True
     uefi: bool = False
+    nvram: str = ""
     gui: bool = False
 
     def xml(self) -> str:
@@ -105,6 +109,8 @@ class NewDomain:
         system = E.os(E.type("hvm", arch="x86_64", machine="q35"), *boot)
         if self.uefi:
             system.set("firmware", "efi")
+            if self.nvram:
+                system.append(E.nvram(self.nvram))
         return system
 
     def _disks(self) -> Iterator[etree._Element]:
@@ -112,13 +118,13 @@ class NewDomain:
         return (spec.xml(next(letters[spec.cdrom])) for spec in self.disks)
 
     def _interfaces(self) -> list[etree._Element]:
-        return [interface(self.netvm)] if self.netvm else []
+        return [new_interface(parse_netvm(self.netvm))] if self.netvm else []
 
     def _channels(self) -> Iterator[etree._Element]:
         log = [E.log(file=self.console_log, append="on")] if self.console_log else []
         yield E.serial(*log, type="pty")
-        for name in ("org.qemu.guest_agent.0", *([GUI_PORT] if self.gui else [])):
-            yield E.channel(E.target(type="virtio", name=name), type="unix")
+        for name in (AGENT_PORT, *([GUI_PORT] if self.gui else []), *CROSSING_PORTS):
+            yield channel(name)
         yield E.rng(E.backend("/dev/urandom", model="random"), model="virtio")
 
     def _screen(self) -> list[etree._Element]:

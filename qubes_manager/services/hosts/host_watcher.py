@@ -3,17 +3,23 @@
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.backend.domains.domain_reader import list_domains, read_configs, read_domains, read_flags
+from qubes_manager.backend.domains.domain_reader import (
+    list_domains,
+    read_configs,
+    read_disk_errors,
+    read_domains,
+    read_flags,
+)
 from qubes_manager.backend.host.host_row import read_host_row
 from qubes_manager.core.background import Background
-from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey
+from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.events import CONFIG_EVENTS, DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.core.pauses import Pause
 from qubes_manager.services.hosts.read_order import ReadOrder
 from qubes_manager.services.hosts.references import is_outdated, with_names
 from qubes_manager.services.hosts.store import DomainStore, HostPhase, HostStatus
@@ -28,7 +34,17 @@ _DETAIL_WORKERS = 3
 _DETAIL_BATCH = 40
 # Seconds that a batch may hold its thread, so that others get their turn.
 _DETAIL_TURN = 0.1
+# The same where all are waited for.
+_LONG_TURN = 5.0
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+
+
+async def put_names(store: DomainStore, uri: str) -> None:
+    """Put at least the names of a host's domains into the store, where the list of them does not come."""
+    # What is needed in trouble only is not loaded before.
+    from qubes_manager.backend.domains.domain_names import read_names
+
+    store.put([domain for domain in await read_names(uri) if store.get(domain.key) is None])
 
 
 class HostWatcher:
@@ -47,23 +63,26 @@ class HostWatcher:
     async def load(self, *, details: bool) -> None:
         """Read everything once, over a connection that is open."""
         await self._resync()
+        await self._explain_stops(self._stopped())
         if details:
             pending, self._pending = list(self._pending), {}
-            await self._read_configs(pending)
+            await self._read_all_configs(pending)
 
     async def run(self) -> None:
         """Stay connected until cancelled; a lost connection is tried again, with growing pauses."""
         pause = FIRST_RETRY
+        # Only the first try is “connecting”: later ones go on beside what is known, trouble and all.
+        self._set_phase(HostPhase.CONNECTING)
         while True:
-            self._set_phase(HostPhase.CONNECTING)
             try:
                 await self.connection.open()
                 with self.connection.listen() as events:
                     await self._resync()
+                    self._details.spawn(self._explain_stops(self._stopped()))
                     self._set_phase(HostPhase.CONNECTED)
                     pause = FIRST_RETRY
                     reason = await self._follow(events)
-                trouble = HostStatus(self._uri, HostPhase.DISCONNECTED, f"{self._uri}: connection lost, {reason}")
+                trouble = HostStatus(self._uri, HostPhase.DISCONNECTED, f"connection to {self._uri} lost: {reason}")
             except QubesManagerError as error:
                 trouble = HostStatus(self._uri, HostPhase.DISCONNECTED, str(error), error.details)
             finally:
@@ -72,6 +91,7 @@ class HostWatcher:
             log.warning("%s", trouble.message)
             self._store.put([replace(d, stale=True, activity=None) for d in self._store.of_host(self._uri)])
             self._store.set_host(trouble)
+            await put_names(self._store, self._uri)
             await self.connection.close()
             self._retry.clear()
             with contextlib.suppress(TimeoutError):
@@ -97,12 +117,13 @@ class HostWatcher:
         """Read some domains again, XML included; the host itself is none that libvirt could be asked for."""
         domains = [uuid for uuid in uuids if uuid != HOST_UUID]
         await self._reread(domains)
-        await self._read_configs(domains)
+        await self._explain_stops(self._stopped(domains))
+        await self._read_all_configs(domains)
 
     async def refresh_all(self) -> None:
         """Read all domains again, XML included, before it returns."""
         fresh = await self._relist()
-        await self._read_configs([domain.key.uuid for domain in fresh])
+        await self._read_all_configs([domain.key.uuid for domain in fresh])
 
     def _set_phase(self, phase: HostPhase) -> None:
         self._store.set_host(HostStatus(self._uri, phase))
@@ -143,7 +164,7 @@ class HostWatcher:
             self._want_details(self._dependents(fresh.key.uuid))
         if old.state is fresh.state and old.id == fresh.id and old.name == fresh.name and not old.stale:
             same = old.autostart is fresh.autostart and old.persistent is fresh.persistent
-            if same and old.ending is fresh.ending:
+            if same and old.ending is fresh.ending and old.pause is fresh.pause:
                 return None
         usage = old.usage
         if not fresh.state.is_active:
@@ -156,6 +177,7 @@ class HostWatcher:
             activity=old.activity,
             agent=old.agent if active else None,
             outdated=old.outdated and active,
+            disk_errors=old.disk_errors if fresh.pause is Pause.IO_ERROR else (),
         )
 
     def _find(self, uuid: str) -> Domain | None:
@@ -193,7 +215,11 @@ class HostWatcher:
     async def _apply(self, events: Sequence[DomainEvent]) -> None:
         if not events:
             return
-        await self._reread(list(dict.fromkeys(event.uuid for event in events)))
+        uuids = list(dict.fromkeys(event.uuid for event in events))
+        await self._reread(uuids)
+        # Whoever stands still on a disk in trouble may be slow to answer; other events do not wait for it.
+        if stopped := self._stopped(uuids):
+            self._details.spawn(self._explain_stops(stopped))
         for event in events:
             key = DomainKey(self._uri, event.uuid)
             if event.kind in CONFIG_EVENTS and self._store.get(key):
@@ -220,6 +246,29 @@ class HostWatcher:
             for d in self._store.of_host(self._uri)
             if not d.is_host
         )
+        ended = [d for d in self._store.of_host(self._uri) if not d.state.is_active]
+        changed = [d for d in ended if (d.state is DomainState.SAVED) is not (d.key.uuid in flags.saved)]
+        await self._reread([d.key.uuid for d in changed])
+        self._want_details(d.key.uuid for d in changed)
+
+    def _stopped(self, uuids: Sequence[str] | None = None) -> list[DomainKey]:
+        """Those of *uuids* (None: of all) that stand still on an I/O error."""
+        found = self._store.of_host(self._uri) if uuids is None else map(self._find, uuids)
+        return [d.key for d in found if d and d.pause is Pause.IO_ERROR]
+
+    async def _explain_stops(self, keys: Iterable[DomainKey]) -> None:
+        """Read which disks stopped domains that stand still on an I/O error."""
+
+        async def explain(key: DomainKey) -> None:
+            try:
+                errors = await read_disk_errors(self.connection, key.uuid)
+            except QubesManagerError:
+                log.debug("reading disk errors of %s failed", key.uuid, exc_info=True)
+                return
+            if (now := self._store.get(key)) and now.pause is Pause.IO_ERROR:
+                self._store.put([replace(now, disk_errors=errors)])
+
+        await asyncio.gather(*map(explain, keys))
 
     def _want_details(self, uuids: Iterable[str]) -> None:
         self._pending.update(dict.fromkeys(uuids))
@@ -252,10 +301,18 @@ class HostWatcher:
             del self._pending[uuid]
         return batch
 
-    async def _read_configs(self, uuids: Sequence[str], turn: float = math.inf) -> set[str]:
+    async def _read_all_configs(self, uuids: Sequence[str]) -> None:
+        """Read the XML of all *uuids*, by calls of a few seconds: however many there are, one that hangs is noticed."""
+        rest = list(uuids)
+        while rest:
+            read = await self._read_configs(rest, _LONG_TURN)
+            rest = [uuid for uuid in rest if uuid not in read]
+
+    async def _read_configs(self, uuids: Sequence[str], turn: float) -> set[str]:
         """Read the XML of the first of *uuids*, as many as fit *turn* seconds; returns which were read."""
         number = self._configs.begin()
-        configs = await read_configs(self.connection, uuids, turn)
+        saved = {uuid for uuid in uuids if (d := self._find(uuid)) and d.state is DomainState.SAVED}
+        configs = await read_configs(self.connection, uuids, turn, saved)
         news = self._configs.news(number, configs)
         self._apply_configs({uuid: config for uuid, config in configs.items() if uuid in news and config})
         return set(configs)
@@ -266,10 +323,14 @@ class HostWatcher:
             domain = self._store.get(DomainKey(self._uri, uuid))
             if domain and uuid != HOST_UUID:
                 config = with_names(config, self._find)
-                outdated = domain.state.is_active and is_outdated(config, self._find(config.template_uuid))
+                template = self._store.system_template_of(replace(domain, config=config))
+                outdated = domain.state.is_active and is_outdated(config, template)
                 if config.revision and domain.config.revision != config.revision:
                     moved.add(uuid)
-                changed.append(replace(domain, config=config, outdated=outdated))
+                # Of an agent that was there before us no event has told.
+                heard = config.agent_heard and domain.agent is None and domain.state.is_active
+                agent = True if heard else domain.agent
+                changed.append(replace(domain, config=config, outdated=outdated, agent=agent))
         self._store.put(changed)
         if moved:
             self._compare_with_templates(moved)
@@ -277,8 +338,8 @@ class HostWatcher:
     def _compare_with_templates(self, moved: set[str]) -> None:
         """See which running domains started from a root that is not the current one of their template in *moved*."""
         running = [
-            domain
+            (domain, template)
             for domain in self._store.of_host(self._uri)
-            if domain.config.template_uuid in moved and domain.state.is_active
+            if domain.state.is_active and (template := self._store.system_template_of(domain))
         ]
-        self._store.put(replace(d, outdated=is_outdated(d.config, self._store.template_of(d))) for d in running)
+        self._store.put(replace(d, outdated=is_outdated(d.config, t)) for d, t in running if t.key.uuid in moved)

@@ -26,6 +26,7 @@ class Hosts:
         self.store = store
         self._watch = watch
         self._watchers: dict[str, HostWatcher] = {}
+        self._followed: set[str] = set()
         self._following = Background()
 
     @property
@@ -51,12 +52,32 @@ class Hosts:
         self._watchers[uri] = watcher = HostWatcher(connection, self.store)
         await watcher.load(details=details)
 
+    async def reopen(self, uri: str) -> None:
+        """Connect again where libvirt went away in the middle of a command's work; raises HostUnreachable, TimedOut.
+
+        What the window follows comes back by itself, and then its caretaker finds what was begun.
+        """
+        watcher = self._watchers[uri]
+        if uri not in self._followed:
+            await watcher.connection.open()
+            await watcher.load(details=False)
+
+    async def load_names(self, uri: str) -> None:
+        """Read at least the names of a connection's domains, where ``load`` failed."""
+        from qubes_manager.services.hosts.host_watcher import put_names
+
+        await put_names(self.store, uri)
+
     def follow(self, uri: str, opener: Opener | None = None) -> None:
-        """Connect and stay connected, in the background. For the window."""
+        """Connect and stay connected, in the background; once is enough. For the window."""
+        if uri in self._followed:
+            # A second watcher would take the place of one whose connection is in use.
+            return
         from qubes_manager.services.hosts.host_watcher import HostWatcher
 
         watcher = HostWatcher(LibvirtConnection(uri, watch=self._watch, opener=opener), self.store)
         self._watchers[uri] = watcher
+        self._followed.add(uri)
         self._following.spawn(watcher.run())
 
     def retry(self, uri: str) -> None:

@@ -2,6 +2,7 @@
 
 from qubes_manager.backend.host.networks import network_names
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.interfaces import Interface
 from qubes_manager.services.hosts.hosts import Hosts
 
 Choice = tuple[str, str]
@@ -14,4 +15,4 @@ async def network_choices(hosts: Hosts, uri: str) -> list[Choice]:
         names = await network_names(hosts.connection(uri))
     except QubesManagerError:
         names = []
-    return [USER, *((f"network {name}", name) for name in names), NONE]
+    return [USER, *((f"network {name}", Interface("network", name).netvm) for name in names), NONE]

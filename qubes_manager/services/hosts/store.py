@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 
-from qubes_manager.core.domain import Activity, Domain, DomainKey
-from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainKey, DomainState
+from qubes_manager.core.errors import NotFound, Refused, StateIsSaved
 from qubes_manager.core.signal import Signal
 
 # Changes are announced together: a thousand starts are a handful of batches.
@@ -81,14 +81,19 @@ class DomainStore:
         raise NotFound("the domain does not exist any more")
 
     def require_halted(self, key: DomainKey) -> Domain:
-        """Return the newest snapshot of a domain that does not run; raises NotFound, Refused."""
+        """Return the newest snapshot of a domain whose last run is over; raises NotFound, Refused, StateIsSaved."""
         domain = self.require(key)
         refuse_running(domain)
+        refuse_saved(domain)
         return domain
 
     def named(self, uri: str, name: str) -> Domain | None:
-        """Return the domain of that name on one connection, or None."""
-        return next((d for key, d in self._domains.items() if d.name == name and key.connection == uri), None)
+        """Return the domain of that UUID or name on one connection, or None.
+
+        As in virsh the UUID comes first: it tells apart what names do not, such as a domain that is called dom0.
+        """
+        by_name = (d for key, d in self._domains.items() if d.name == name and key.connection == uri)
+        return self._domains.get(DomainKey(uri, name)) or next(by_name, None)
 
     def refuse_taken(self, uri: str, name: str) -> None:
         """Raise Refused when the connection has a domain of that name."""
@@ -99,6 +104,16 @@ class DomainStore:
         """Return the template that a domain names, or None when it names none or the template is gone."""
         uuid = domain.config.template_uuid
         return self.get(DomainKey(domain.key.connection, uuid)) if uuid else None
+
+    def system_template_of(self, domain: Domain) -> Domain | None:
+        """Return the TemplateVM that a domain's system comes from: that of a disposable is its template's."""
+        uuid = self.system_uuid(domain)
+        return self.get(DomainKey(domain.key.connection, uuid)) if uuid else None
+
+    def system_uuid(self, domain: Domain) -> str:
+        """Return the UUID of the TemplateVM of a domain's system, even when that is gone; empty without one."""
+        of_disposable = domain.klass is DomainClass.DISPOSABLE and self.template_of(domain)
+        return (of_disposable or domain).config.template_uuid
 
     def of_host(self, uri: str) -> list[Domain]:
         """Return the domains of one connection."""
@@ -192,3 +207,15 @@ def refuse_running(domain: Domain) -> None:
     """Raise Refused when *domain* runs."""
     if domain.state.is_active:
         raise Refused(f"“{domain.name}” is running: shut it down first")
+
+
+def refuse_unfinished(domain: Domain) -> None:
+    """Raise Refused while *domain* is being made or removed, or when that was not finished."""
+    if domain.config.job:
+        raise Refused(f"“{domain.name}” is being made or removed; it cannot be started")
+
+
+def refuse_saved(domain: Domain) -> None:
+    """Raise StateIsSaved when *domain* has a saved state, which brings its own configuration and data along."""
+    if domain.state is DomainState.SAVED:
+        raise StateIsSaved(domain.name, domain.key)

@@ -4,14 +4,16 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Coroutine, Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from qubes_manager.backend.domains.domain_reader import DiskUse, Sample, read_addresses, read_disk_use, read_samples
+from qubes_manager.backend.domains.domain_reader import Sample, read_samples
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.core.volumes import Role
 from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.slow_figures import read_disk_sizes, read_guest_addresses
 from qubes_manager.services.hosts.store import DomainStore
 
 log = logging.getLogger(__name__)
@@ -19,11 +21,25 @@ log = logging.getLogger(__name__)
 INTERVAL = 2.0
 # Addresses and disk sizes change slowly and cost a call a domain.
 SLOW_INTERVAL = 30.0
+# Who does not answer is asked less and less often.
+_LONGEST_INTERVAL = 600.0
 HISTORY = 30
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """When a domain's slow figures are due again (monotonic seconds), in which run and with which agent."""
+
+    due: float
+    pause: float
+    run: tuple[int, bool]
+
+
 class UsagePoller:
-    """Polls CPU and memory of visible running domains; sleeps without a timer while there is none."""
+    """Polls CPU and memory of visible running domains; sleeps without a timer while there is none.
+
+    Each host and each domain is waited for by itself: one that is slow makes its own figures late, and no other.
+    """
 
     def __init__(self, hosts: Hosts, store: DomainStore) -> None:
         self._hosts = hosts
@@ -31,8 +47,12 @@ class UsagePoller:
         self._visible: frozenset[DomainKey] = frozenset()
         self._woken = asyncio.Event()
         self._last: dict[DomainKey, Sample] = {}
-        self._slow_at: dict[DomainKey, tuple[float, bool]] = {}
+        self._looks: dict[DomainKey, _Look] = {}
         self._flags_at = 0.0
+        self._asking: dict[Hashable, asyncio.Task[None]] = {}
+        self._background = Background()
+        # The disks of one domain after those of the other: what a user waits for must find a thread free.
+        self._disk_turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
 
     def show(self, keys: Iterable[DomainKey]) -> None:
         """Say which rows can be seen; none while the window is hidden."""
@@ -44,35 +64,46 @@ class UsagePoller:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        while True:
-            await self._woken.wait()
-            await self.poll()
-            await asyncio.sleep(INTERVAL)
+        try:
+            while True:
+                await self._woken.wait()
+                self.poll()
+                await asyncio.sleep(INTERVAL)
+        finally:
+            await self._background.close()
 
-    async def poll(self) -> None:
-        """Poll the visible rows once."""
+    def poll(self) -> None:
+        """Ask for the figures of the visible rows, but for those that were asked for and have not come yet."""
         by_host: dict[str, list[Domain]] = defaultdict(list)
         for key in self._visible:
             domain = self._store.get(key)
             if domain and not domain.is_host and not domain.stale:
                 by_host[key.connection].append(domain)
-        await asyncio.gather(*(self._poll_host(uri, domains) for uri, domains in by_host.items()))
+        for uri, domains in by_host.items():
+            self._ask(uri, self._poll_host(uri, [domain.key.uuid for domain in domains if domain.state.is_active]))
+            for domain in domains:
+                if self._is_due(domain):
+                    self._ask(domain.key, self._read_slow(domain))
         self._forget_old()
         if time.monotonic() - self._flags_at > SLOW_INTERVAL:
             self._flags_at = time.monotonic()
             self._hosts.refresh_flags()
 
-    async def _poll_host(self, uri: str, domains: list[Domain]) -> None:
-        connection = self._hosts.connection(uri)
-        running = [domain.key.uuid for domain in domains if domain.state.is_active]
-        try:
-            samples = await read_samples(connection, running)
-            self._store.put(changed for sample in samples if (changed := self._with_sample(uri, sample)))
-            for domain in domains:
-                if self._is_due(domain):
-                    await self._read_slow(domain)
-        except QubesManagerError as error:
-            log.debug("no figures from %s: %s", uri, error)
+    async def settled(self) -> None:
+        """Wait until all has come that was asked for."""
+        while self._asking:
+            await asyncio.wait(self._asking.values())
+
+    def _ask(self, whom: Hashable, work: Coroutine[Any, Any, None]) -> None:
+        if whom in self._asking:
+            work.close()
+            return
+        task = self._asking[whom] = self._background.spawn(_quietly(work))
+        task.add_done_callback(lambda _task: self._asking.pop(whom))
+
+    async def _poll_host(self, uri: str, running: list[str]) -> None:
+        samples = await read_samples(self._hosts.connection(uri), running)
+        self._store.put(changed for sample in samples if (changed := self._with_sample(uri, sample)))
 
     def _with_sample(self, uri: str, sample: Sample) -> Domain | None:
         key = DomainKey(uri, sample.uuid)
@@ -92,37 +123,39 @@ class UsagePoller:
         """Whether addresses and disk sizes are old, or the guest's agent has just come up."""
         if not domain.is_read:
             return False
-        moment, agent = self._slow_at.get(domain.key, (0.0, False))
-        return time.monotonic() - moment > SLOW_INTERVAL or bool(domain.agent) != agent
+        look = self._looks.get(domain.key)
+        return look is None or time.monotonic() > look.due or look.run != _run_of(domain)
 
     async def _read_slow(self, domain: Domain) -> None:
-        self._slow_at[domain.key] = (time.monotonic(), bool(domain.agent))
-        await read_slow_figures(self._hosts, self._store, domain, addresses=bool(domain.agent))
+        """Read them; who has not answered twice in one run is asked after a longer pause."""
+        before = self._looks.get(domain.key)
+        pause = before.pause if before and before.run == _run_of(domain) else SLOW_INTERVAL / 2
+        answered = False
+        try:
+            async with self._disk_turns[domain.key.connection]:
+                await read_disk_sizes(self._hosts, self._store, domain)
+            # Of an agent that was there before us libvirt has not told.
+            asked = domain.agent is not False and domain.state.is_active
+            answered = not asked or await read_guest_addresses(self._hosts, self._store, domain)
+        finally:
+            pause = SLOW_INTERVAL if answered else min(2 * pause, _LONGEST_INTERVAL)
+            self._looks[domain.key] = _Look(time.monotonic() + pause, pause, _run_of(domain))
 
     def _forget_old(self) -> None:
         for key in [key for key in self._last if key not in self._visible]:
             del self._last[key]
+        for key in [key for key in self._looks if self._store.get(key) is None]:
+            del self._looks[key]
 
 
-async def read_slow_figures(hosts: Hosts, store: DomainStore, domain: Domain, *, addresses: bool) -> None:
-    """Read a domain's disk sizes, and its addresses when asked and when it runs, into the store."""
-    connection, uuid = hosts.connection(domain.key.connection), domain.key.uuid
-    disks = [disk for disk in domain.config.disks if disk.source]
-    private = [disk.target for disk in disks if disk.serial == Role.PRIVATE.value]
-    use = await read_disk_use(connection, uuid, [disk.target for disk in disks]) if disks else {}
-    found = await read_addresses(connection, uuid) if addresses and domain.state.is_active else ()
-    if newest := store.get(domain.key):
-        usage = replace(
-            newest.usage,
-            addresses=found,
-            disk_allocation=_total(use, use, "allocation"),
-            disk_capacity=_total(use, use, "capacity"),
-            private_allocation=_total(use, private, "allocation"),
-            private_capacity=_total(use, private, "capacity"),
-        )
-        store.put([replace(newest, usage=usage)])
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    """A host that is gone is noticed and said by who watches it."""
+    try:
+        await work
+    except QubesManagerError as error:
+        log.debug("figures did not come: %s", error)
 
 
-def _total(use: Mapping[str, DiskUse], targets: Iterable[str], figure: str) -> int | None:
-    found = [getattr(use[target], figure) for target in targets if target in use]
-    return sum(found) if found else None
+def _run_of(domain: Domain) -> tuple[int, bool]:
+    """What tells one run of a domain, and of its agent, from the next."""
+    return domain.id, bool(domain.agent)

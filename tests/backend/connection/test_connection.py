@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 
 import libvirt
@@ -12,7 +13,9 @@ from qubes_manager.backend.connection import connection as module
 from qubes_manager.backend.connection.call_threads import SIZE
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.early_open import EarlyOpen
-from qubes_manager.core.errors import HostUnreachable, TimedOut
+from qubes_manager.backend.domains.domain_reader import read_configs, read_domains, read_stored_configs
+from qubes_manager.core.errors import HostUnreachable, NotFound, TimedOut
+from tests.waiting import PATIENCE, until
 
 URI = "test:///default"
 
@@ -50,7 +53,7 @@ class SlowHost:
 
     def __call__(self, _uri: str) -> Watched:
         self.asked.set()
-        self.go.wait(10)
+        self.go.wait(PATIENCE)
         self.opened.append(Watched())
         return self.opened[-1]
 
@@ -69,12 +72,6 @@ def make_events(raw: libvirt.virConnect) -> None:
     """Let the domain “test” be paused and run on."""
     raw.lookupByName("test").suspend()
     raw.lookupByName("test").resume()
-
-
-async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not check():
-            await asyncio.sleep(0.01)
 
 
 async def test_what_opens_after_the_time_is_over_is_closed_and_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +93,7 @@ async def test_what_opens_after_nobody_waits_any_more_is_closed_and_the_next_try
     host = SlowHost()
     connection = LibvirtConnection(URI, watch=True, opener=host)
     opening = asyncio.create_task(connection.open())
-    await asyncio.to_thread(host.asked.wait, 10)
+    await asyncio.to_thread(host.asked.wait, PATIENCE)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
@@ -105,7 +102,7 @@ async def test_what_opens_after_nobody_waits_any_more_is_closed_and_the_next_try
     await until(lambda: host.opened and host.opened[0].calls)
     with connection.listen() as events:
         make_events(other)
-        await asyncio.wait_for(events.get(), 5)
+        await asyncio.wait_for(events.get(), PATIENCE)
     assert host.opened[0].calls == ["close"]
     await connection.close()
 
@@ -116,13 +113,13 @@ async def test_one_that_is_abandoned_while_it_registers_is_never_heard(other: li
     def before(name: str) -> None:
         if name == "nodeDeviceEventRegisterAny":
             registering.set()
-            go.wait(10)
+            go.wait(PATIENCE)
 
     watched = Watched(before)
     connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)
     with connection.listen() as events:
         opening = asyncio.create_task(connection.open())
-        await asyncio.to_thread(registering.wait, 10)
+        await asyncio.to_thread(registering.wait, PATIENCE)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
@@ -158,7 +155,7 @@ async def test_an_early_connection_that_nobody_wants_any_more_is_closed(monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(libvirt, "open", host)
         early = EarlyOpen(URI)
-        host.asked.wait(10)
+        host.asked.wait(PATIENCE)
     monkeypatch.setattr(module, "OPEN_TIMEOUT", 0.05)
     connection = LibvirtConnection(URI, watch=True, opener=early)
     with pytest.raises(TimedOut):
@@ -197,6 +194,20 @@ async def test_an_event_that_was_on_its_way_is_not_heard_after_the_end(other: li
     assert connection.handles == {}
 
 
+async def test_transfers_keep_no_other_call_waiting() -> None:
+    release = threading.Event()
+    connection = LibvirtConnection(URI, watch=False)
+    await connection.open()
+    transfers = [
+        asyncio.create_task(connection.transfer("copy", lambda _raw: release.wait(PATIENCE))) for _ in range(SIZE + 1)
+    ]
+    await asyncio.sleep(0.05)
+    assert await connection.call("ask", lambda raw: raw.getHostname(), timeout=PATIENCE)
+    release.set()
+    assert all(await asyncio.gather(*transfers))
+    await connection.close()
+
+
 async def test_a_connection_is_closed_even_when_all_its_threads_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.05)
     release = threading.Event()
@@ -205,7 +216,7 @@ async def test_a_connection_is_closed_even_when_all_its_threads_hang(monkeypatch
     await connection.open()
     for _ in range(SIZE):
         with pytest.raises(TimedOut):
-            await connection.call("hang", lambda _raw: release.wait(10), timeout=0.02)
+            await connection.call("hang", lambda _raw: release.wait(PATIENCE), timeout=0.02)
     await connection.close()
     assert watched.calls == []
     release.set()
@@ -229,3 +240,52 @@ async def test_a_connection_that_fails_says_what_to_do(uri: str, part: str) -> N
 
 def test_the_test_driver_is_the_real_libvirt() -> None:
     assert libvirt.getVersion() >= 9_000_000
+
+
+async def test_one_that_is_closed_under_a_call_is_freed_when_the_call_comes_back() -> None:
+    asked, go = threading.Event(), threading.Event()
+
+    def before(name: str) -> None:
+        if name == "getType":
+            asked.set()
+            go.wait(PATIENCE)
+
+    watched = Watched(before)
+    connection = LibvirtConnection(URI, watch=True, opener=lambda _uri: watched)
+    await connection.open()
+    call = asyncio.create_task(connection.call("ask", lambda raw: raw.getType()))
+    await asyncio.to_thread(asked.wait, PATIENCE)
+    await connection.close()
+    with pytest.raises(HostUnreachable, match="cannot ask: the connection to the host is gone"):
+        await call
+    assert watched.calls[-1] == "getType"
+    go.set()
+    await until(lambda: watched.calls[-1] == "close")
+
+
+async def test_only_libvirt_says_that_a_domain_is_gone(other: libvirt.virConnect) -> None:
+    domain = other.lookupByName("test")
+    there, never = domain.UUIDString(), str(uuid.uuid4())
+    connection = LibvirtConnection(URI, watch=False)
+
+    async def ask(which: str) -> str:
+        return await connection.on_domain(which, "ask “test”", lambda handle: str(handle.name()))
+
+    async def ask_agent(which: str) -> str:
+        return await connection.on_agent(which, "ask “test”", lambda handle: str(handle.name()), 5)
+
+    for way in (ask, ask_agent):
+        with pytest.raises(HostUnreachable, match="cannot ask “test”: not connected"):
+            await way(there)
+    await connection.open()
+    for way in (ask, ask_agent):
+        # Nothing has been listed on this line yet.
+        assert await way(there) == "test"
+        with pytest.raises(NotFound, match="does not exist any more"):
+            await way(never)
+    assert set(await read_domains(connection, [there, never])) == {there}
+    assert (await read_configs(connection, [there, never]))[never] is None
+    assert set(await read_stored_configs(connection, [there, never])) == {there}
+    await connection.close()
+    with pytest.raises(HostUnreachable):
+        await ask(there)

@@ -10,7 +10,7 @@ import pytest
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.stream_relay import relay_stream
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 UUID = "11111111-1111-4111-8111-111111111111"
 READABLE, WRITABLE = libvirt.VIR_STREAM_EVENT_READABLE, libvirt.VIR_STREAM_EVENT_WRITABLE
@@ -83,7 +83,7 @@ async def end(driver: LibvirtConnection, stream: Stream) -> AsyncIterator[socket
     """The program's end of the socket pair."""
     driver.handles[UUID] = stream
     end = await relay_stream(driver, UUID, "open a console", lambda _domain, _stream: None)
-    end.settimeout(10)
+    end.settimeout(PATIENCE)
     yield end
     end.close()
 
@@ -131,7 +131,7 @@ async def test_the_last_words_of_a_stream_that_ends_are_heard(
     words = [CHUNK] * 20
     stream.say(*words, over)
     assert len(read_all(end)) == 20 * len(CHUNK)
-    assert stream.ended.wait(10)
+    assert stream.ended.wait(PATIENCE)
 
 
 def test_a_stream_that_hangs_up_ends_the_socket(stream: Stream, end: socket.socket) -> None:
@@ -141,7 +141,7 @@ def test_a_stream_that_hangs_up_ends_the_socket(stream: Stream, end: socket.sock
 
 async def test_a_program_that_closes_its_end_ends_the_stream(stream: Stream, end: socket.socket) -> None:
     end.close()
-    assert stream.ended.wait(10)
+    assert stream.ended.wait(PATIENCE)
     await until(lambda: stream.watched == 0)
 
 

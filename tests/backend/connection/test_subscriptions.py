@@ -4,6 +4,7 @@ import asyncio
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.core.events import HostEventKind
+from tests.waiting import PATIENCE
 
 
 async def test_a_node_device_that_appears_is_heard_of() -> None:
@@ -14,6 +15,6 @@ async def test_a_node_device_that_appears_is_heard_of() -> None:
         host = f"<capability type='scsi_host'><capability type='fc_host'>{names}</capability></capability>"
         xml = f"<device><parent>scsi_host2</parent>{host}</device>"
         await connection.call("plug in", lambda raw: raw.nodeDeviceCreateXML(xml, 0))
-        event = await asyncio.wait_for(events.get(), 5)
+        event = await asyncio.wait_for(events.get(), PATIENCE)
     assert event.kind is HostEventKind.NODE_DEVICES
     await connection.close()

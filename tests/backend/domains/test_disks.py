@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import libvirt
 import pytest
 from lxml import etree
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.disks import attach_disk, change_medium, detach_disk, disk_xml
-from qubes_manager.backend.domains.domain_xml import parse_config
 from qubes_manager.core.devices import DiskRequest
-from qubes_manager.core.errors import HostUnreachable, NotFound, QubesManagerError, Refused, TimedOut
+from qubes_manager.core.errors import HostCallFailed, HostUnreachable, NotFound, QubesManagerError, Refused, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
 
 UUID, OTHER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -34,12 +35,12 @@ def test_a_disk_that_is_attached_is_a_device_or_a_file() -> None:
     device = disk_xml(DiskRequest("/dev/sdb", True, bus="scsi", read_only=True, serial="a&b"), "sda")
     assert canonical(device) == canonical(
         '<disk type="block" device="disk"><driver name="qemu" type="raw"/><source dev="/dev/sdb"/>'
-        '<target dev="sda" bus="scsi"/><serial>a&amp;b</serial><readonly/></disk>'
+        '<backingStore/><target dev="sda" bus="scsi"/><serial>a&amp;b</serial><readonly/></disk>'
     )
     image = disk_xml(DiskRequest("/a.qcow2", False, "qcow2"), "sdb")
     assert canonical(image) == canonical(
         '<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="/a.qcow2"/>'
-        '<target dev="sdb" bus="usb"/></disk>'
+        '<backingStore/><target dev="sdb" bus="usb"/></disk>'
     )
 
 
@@ -69,6 +70,51 @@ async def test_a_halted_domain_keeps_what_is_attached_on_the_first_free_target(h
         await detach_disk(halted, UUID, "disks", "sda")
 
 
+async def test_a_machine_that_cannot_hot_plug_keeps_what_it_has_now_and_for_later(
+    qemu: LibvirtConnection, shared_folder: Path
+) -> None:
+    images = [shared_folder / name for name in ("a.img", "b.img")]
+    for image in images:
+        image.write_bytes(bytes(1 << 20))
+        image.chmod(0o666)
+    # i440fx without ACPI.
+    old = BARE.replace("q35", "pc").replace("sata", "ide").replace("'sdb'", "'hdb'")
+    first, second = (DiskRequest(str(image), False, bus="virtio", persistent=True) for image in images)
+    qemu.handles[UUID] = await qemu.call("define", lambda raw: raw.defineXML(old))
+    try:
+        target = await attach_disk(qemu, UUID, "disks", first)
+        await qemu.on_domain(UUID, "start", lambda domain: domain.create(), timeout=60)
+
+        async def has() -> list[str]:
+            flags = (0, libvirt.VIR_DOMAIN_XML_INACTIVE)
+            return await qemu.on_domain(UUID, "read", lambda domain: [domain.XMLDesc(flag) for flag in flags])
+
+        before = await has()
+        with pytest.raises(HostCallFailed, match="does not support hotplugging"):
+            await detach_disk(qemu, UUID, "disks", target)
+        with pytest.raises(HostCallFailed, match="does not support hotplugging"):
+            await attach_disk(qemu, UUID, "disks", second)
+        assert await has() == before
+        await qemu.on_domain(UUID, "kill", lambda domain: domain.destroy())
+    finally:
+        await qemu.on_domain(UUID, "undefine", lambda domain: domain.undefine())
+
+
+async def test_a_disc_is_the_bytes_of_its_file_and_what_else_the_drive_has_stays(halted: LibvirtConnection) -> None:
+    drive = """<disk type='file' device='cdrom'><driver name='qemu' type='qcow2' cache='none'/>
+    <source file='/old.qcow2' startupPolicy='optional'/><target dev='sdc' bus='sata'/><serial>S</serial>
+    <readonly/></disk>"""
+    config = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    await halted.on_domain(UUID, "attach", lambda domain: domain.attachDeviceFlags(drive, config))
+    await change_medium(halted, UUID, "disks", "sdc", "/some.qcow2", False)
+    xml = etree.fromstring(await halted.on_domain(UUID, "read", lambda domain: domain.XMLDesc()))
+    (found,) = (disk for disk in xml.iterfind("devices/disk") if disk.find("target[@dev='sdc']") is not None)
+    driver, source = found.find("driver"), found.find("source")
+    assert driver is not None and source is not None
+    assert (driver.get("type"), driver.get("cache"), source.get("file")) == ("raw", "none", "/some.qcow2")
+    assert (found.findtext("serial"), found.find("readonly") is not None) == ("S", True)
+
+
 async def test_a_disc_goes_into_a_drive_and_nowhere_else(halted: LibvirtConnection) -> None:
     await attach_disk(halted, UUID, "disks", DiskRequest("/a.img", False))
     await change_medium(halted, UUID, "disks", "sdb", "/disc.iso", False)
@@ -83,9 +129,11 @@ async def test_a_disc_goes_into_a_drive_and_nowhere_else(halted: LibvirtConnecti
 class Running:
     """Stands for a running domain with a USB stick: its guest lets go of it when the test says so."""
 
-    def __init__(self, *, persistent: bool = False) -> None:
+    def __init__(self, *, persistent: bool = False, stored: str = STICK) -> None:
         self.asked = asyncio.Event()
         self.disks = STICK
+        self.stored = stored
+        self.detached: list[int] = []
         self.forced: list[bool] = []
         self._persistent = persistent
         self._loop = asyncio.get_running_loop()
@@ -96,10 +144,11 @@ class Running:
     def isPersistent(self) -> bool:
         return self._persistent
 
-    def XMLDesc(self, _flags: int = 0) -> str:
-        return f"<domain><devices>{self.disks}</devices></domain>"
+    def XMLDesc(self, flags: int = 0) -> str:
+        return f"<domain><devices>{self.stored if flags else self.disks}</devices></domain>"
 
-    def detachDeviceFlags(self, _xml: str, _flags: int) -> None:
+    def detachDeviceFlags(self, _xml: str, flags: int) -> None:
+        self.detached.append(flags)
         self._loop.call_soon_threadsafe(self.asked.set)
 
     def updateDeviceFlags(self, _xml: str, flags: int) -> None:
@@ -108,10 +157,16 @@ class Running:
             raise libvirt.libvirtError("the tray is locked")
 
 
-async def detaching(connection: LibvirtConnection, *events: Event, timeout: float = 10) -> None:
+LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+
+
+async def detaching(
+    connection: LibvirtConnection, *events: Event, timeout: float = 10, running: Running | None = None
+) -> None:
     """Detach the stick, and let *events* come when the guest has been asked."""
-    running = Running()
+    running = running or Running()
     connection.handles[UUID] = running
+    running.asked.clear()
     work = asyncio.create_task(detach_disk(connection, UUID, "work", "sda", timeout))
     await running.asked.wait()
     for event in events:
@@ -165,6 +220,23 @@ async def test_a_disk_whose_event_was_missed_is_gone_all_the_same(driver: Libvir
     await running.asked.wait()
     running.disks = ""
     await work
+
+
+async def test_later_starts_lose_a_disk_only_once_the_guest_has_let_it_go(driver: LibvirtConnection) -> None:
+    running = Running(persistent=True)
+    with pytest.raises(TimedOut, match="Until then it stays attached, and later starts have it"):
+        await detaching(driver, timeout=0.1, running=running)
+    with pytest.raises(Refused):
+        await detaching(driver, device(DomainEventKind.DEVICE_REMOVAL_FAILED), running=running)
+    assert running.detached == [LIVE, LIVE]
+    await detaching(driver, device(DomainEventKind.DEVICE_REMOVED), running=running)
+    assert running.detached[2:] == [LIVE, CONFIG]
+
+
+async def test_another_disk_that_later_starts_have_in_that_place_stays(driver: LibvirtConnection) -> None:
+    running = Running(persistent=True, stored=STICK.replace("'/a'", "'/b'"))
+    await detaching(driver, device(DomainEventKind.DEVICE_REMOVED), running=running)
+    assert running.detached == [LIVE]
 
 
 async def test_a_transient_domain_has_no_later_start_to_keep_a_disk_for(driver: LibvirtConnection) -> None:

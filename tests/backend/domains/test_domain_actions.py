@@ -1,14 +1,14 @@
 """Actions on domains, on libvirt's own test driver."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import libvirt
 import pytest
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.domain_actions import DomainActions, undefine
-from qubes_manager.backend.domains.domain_xml import parse_config
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState, Job
 from qubes_manager.core.errors import HostCallFailed, NotFound
@@ -61,11 +61,56 @@ async def halted(tmp_path: Path) -> AsyncIterator[Host]:
     await host.connection.close()
 
 
-async def test_one_that_has_ended_by_itself_is_killed_without_complaint(halted: Host) -> None:
+STOPS: dict[str, Callable[[DomainActions], Awaitable[None]]] = {
+    "pause": lambda actions: actions.pause(),
+    "suspend": lambda actions: actions.suspend(),
+    "shut down": lambda actions: actions.request_shutdown(),
+    "kill": lambda actions: actions.kill(),
+}
+
+
+@pytest.mark.parametrize("what", STOPS)
+async def test_what_is_to_stop_and_has_ended_by_itself_is_no_complaint(halted: Host, what: str) -> None:
     await halted.actions.start()
     await halted.actions.kill()
-    await halted.actions.kill()
+    await STOPS[what](halted.actions)
     assert await halted.state() == libvirt.VIR_DOMAIN_SHUTOFF
+
+
+class Ending:
+    """Stands for a guest whose QEMU is about to go: its monitor is lost, and libvirt takes note of it after *looks*.
+
+    Without an end it is one that refuses, and goes on. A transient one is gone then.
+    """
+
+    def __init__(self, looks: int, *, transient: bool = False) -> None:
+        self._looks = looks
+        self._transient = transient
+
+    def refuse(self, *_args: int) -> None:
+        raise libvirt.libvirtError("Unable to read from monitor: Connection reset by peer")
+
+    suspend = pMSuspendForDuration = shutdown = destroy = agentSetResponseTimeout = refuse
+
+    def isActive(self) -> bool:
+        self._looks -= 1
+        if self._looks and self._transient:
+            return True
+        if self._transient:
+            error = libvirt.libvirtError("gone")
+            error.err = (libvirt.VIR_ERR_NO_DOMAIN, 0, "gone", 0, "", "", "", 0, 0)
+            raise error
+        return self._looks != 0
+
+
+@pytest.mark.parametrize("what", STOPS)
+async def test_a_stop_that_meets_the_end_of_its_guest_is_done_and_a_refusal_is_said(halted: Host, what: str) -> None:
+    for ending in (Ending(1), Ending(3), Ending(1, transient=True), Ending(3, transient=True)):
+        halted.connection.handles[WORK] = ending
+        await STOPS[what](halted.actions)
+    halted.connection.handles[WORK] = Ending(-1)
+    with pytest.raises(HostCallFailed, match=f"cannot {what} “work”: Unable to read from monitor"):
+        await STOPS[what](halted.actions)
 
 
 @pytest.mark.parametrize("state", [RUNNING, PAUSED])
@@ -76,34 +121,9 @@ async def test_what_is_to_go_on_runs_whether_it_was_paused_or_not(tmp_path: Path
     await host.connection.close()
 
 
-async def test_an_edit_that_changes_nothing_is_not_told_to_libvirt(halted: Host) -> None:
-    halted.connection.handles[WORK] = Unwilling(halted.connection.handles[WORK])
-    await halted.actions.edit_config(lambda edit: edit.set_vcpus(2))
-    with pytest.raises(HostCallFailed, match="cannot change “work”: nothing is to be defined"):
-        await halted.actions.edit_config(lambda edit: edit.set_vcpus(3))
-
-
-class Unwilling:
-    """A domain that keeps its secrets from us, on a host that lets nothing be defined."""
-
-    def __init__(self, domain: libvirt.virDomain) -> None:
-        self._domain = domain
-
-    def XMLDesc(self, flags: int) -> str:
-        if flags & libvirt.VIR_DOMAIN_XML_SECURE:
-            raise libvirt.libvirtError("read-only access prevents it")
-        return str(self._domain.XMLDesc(flags))
-
-    def connect(self) -> "Unwilling":
-        return self
-
-    def defineXML(self, _xml: str) -> None:
-        raise libvirt.libvirtError("nothing is to be defined")
-
-
 async def test_metadata_are_changed_now_and_for_later_starts(tmp_path: Path) -> None:
     host = await opened(tmp_path, work=RUNNING)
-    await host.actions.edit_metadata(lambda edit: edit.set_tags({"money"}))
+    await host.actions.edit_metadata(lambda edit: edit.add_tags({"money"}))
     await host.actions.set_notes("a & b")
     now = parse_config(await host.connection.on_domain(WORK, "read", lambda domain: domain.XMLDesc()))
     later = await host.config()
@@ -118,8 +138,8 @@ async def test_a_copy_has_disks_and_a_life_of_its_own(halted: Host) -> None:
     paths = {Role.ROOT: "/pool/new.root.qcow2", Role.KERNEL: "/pool/new.vmlinuz"}
     await halted.actions.define_copy(COPY, "copy", "/new.log", volumes, Job.CREATE, paths)
     copy = await halted.config(COPY)
-    # What has no path yet stays where it was until it has.
-    assert [disk.source for disk in copy.disks] == ["/pool/new.root.qcow2", "/pool/old.private.qcow2"]
+    # What has no path of its own yet is none of its disks: it would write into the original's.
+    assert [disk.source for disk in copy.disks] == ["/pool/new.root.qcow2"]
     assert (copy.kernel, copy.console_log, copy.label) == ("/pool/new.vmlinuz", "/new.log", LABELS["red"])
     assert (copy.revision, copy.trial, copy.job) == (1, 0, Job.CREATE)
     assert [volume.name for volume in copy.volumes] == ["new.root.qcow2", "new.private.qcow2"]
@@ -135,6 +155,12 @@ async def test_a_driver_without_saved_states_forgets_domains_too(halted: Host) -
 
 class Busy:
     """A domain that libvirt does not forget now."""
+
+    def isPersistent(self) -> int:
+        return 1
+
+    def XMLDesc(self, _flags: int) -> str:
+        return "<domain/>"
 
     def undefineFlags(self, _flags: int) -> None:
         raise libvirt.libvirtError("it is being migrated")

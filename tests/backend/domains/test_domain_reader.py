@@ -7,19 +7,23 @@ from typing import Any
 import libvirt
 import pytest
 
+from qubes_manager.backend.connection.agent_calls import PATIENCE
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.domains.domain_reader import (
+    PAUSES,
     list_domains,
     read_addresses,
     read_configs,
+    read_disk_errors,
     read_disk_use,
     read_domains,
     read_flags,
     read_samples,
 )
 from qubes_manager.backend.domains.new_domain import NewDomain
-from qubes_manager.core.domain import UNREAD, DomainConfig, DomainState, Ending
+from qubes_manager.core.domain import UNREAD, Domain, DomainConfig, DomainState, Ending
 from qubes_manager.core.errors import HostCallFailed
+from qubes_manager.core.pauses import DiskError
 from tests.driver import write_host
 
 WORK, MAIL = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -49,7 +53,8 @@ async def host(tmp_path: Path) -> AsyncIterator[LibvirtConnection]:
         (libvirt.VIR_DOMAIN_PAUSED, DomainState.PAUSED),
         (libvirt.VIR_DOMAIN_SHUTDOWN, DomainState.HALTING),
         (libvirt.VIR_DOMAIN_SHUTOFF, DomainState.HALTED),
-        (libvirt.VIR_DOMAIN_CRASHED, DomainState.CRASHED),
+        # Its QEMU is kept, to be looked at.
+        (libvirt.VIR_DOMAIN_CRASHED, DomainState.PAUSED),
         (libvirt.VIR_DOMAIN_PMSUSPENDED, DomainState.SUSPENDED),
     ],
 )
@@ -108,6 +113,81 @@ class Ended:
 
     def autostart(self) -> bool:
         return False
+
+    def isActive(self) -> bool:
+        return False
+
+    def hasManagedSaveImage(self) -> int:
+        error = libvirt.libvirtError("this driver cannot save")
+        error.err = (libvirt.VIR_ERR_NO_SUPPORT, 0, "", 0, "", "", "", 0, 0)
+        raise error
+
+
+async def test_a_saved_domain_is_neither_running_nor_halted_until_its_state_is_discarded(
+    host: LibvirtConnection,
+) -> None:
+    async def seen() -> Domain:
+        """What one look at it says, and a look at all of them too."""
+        read = (await read_domains(host, [MAIL]))[MAIL]
+        assert read == next(d for d in await list_domains(host) if d.key.uuid == MAIL)
+        assert (MAIL in (await read_flags(host)).saved) is (read.state is DomainState.SAVED)
+        return read
+
+    await host.on_domain(MAIL, "save", lambda domain: domain.managedSave())
+    saved = await seen()
+    assert (saved.state, saved.state.is_active, saved.state.is_over) == (DomainState.SAVED, False, False)
+    await host.on_domain(MAIL, "discard", lambda domain: domain.managedSaveRemove())
+    gone = await seen()
+    assert (gone.state, gone.ending) == (DomainState.HALTED, Ending.SAVED)
+    await host.on_domain(MAIL, "start", lambda domain: domain.create())
+    await host.on_domain(MAIL, "save", lambda domain: domain.managedSave())
+    await host.on_domain(MAIL, "start", lambda domain: domain.create())
+    assert (await seen()).state is DomainState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (libvirt.VIR_DOMAIN_PAUSED_USER, "Paused: by the user"),
+        (libvirt.VIR_DOMAIN_PAUSED_IOERROR, "Paused: I/O error"),
+        (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, "Paused: it is being moved to another host"),
+        (libvirt.VIR_DOMAIN_PAUSED_CRASHED, "Paused: its system has crashed (panic)"),
+        (libvirt.VIR_DOMAIN_PAUSED_UNKNOWN, "Paused: nobody knows why"),
+        (99, "Paused: nobody knows why"),
+    ],
+)
+async def test_a_pause_says_why(driver: LibvirtConnection, reason: int, words: str) -> None:
+    driver.handles[WORK] = Ended(libvirt.VIR_DOMAIN_PAUSED, reason)
+    assert (await read_domains(driver, [WORK]))[WORK].state_text == words
+
+
+async def test_every_reason_that_libvirt_has_for_a_pause_has_its_words() -> None:
+    known = {getattr(libvirt, name) for name in dir(libvirt) if name.startswith("VIR_DOMAIN_PAUSED_")}
+    # The end of the enumeration is among the names where the bindings have it.
+    ends = {libvirt.VIR_DOMAIN_PAUSED_UNKNOWN, getattr(libvirt, "VIR_DOMAIN_PAUSED_LAST", 0)}
+    assert known - ends <= set(PAUSES)
+
+
+class Stopped:
+    """Stands for a domain whose disks are in trouble, or a driver that knows nothing of such."""
+
+    def __init__(self, errors: dict[str, int] | None) -> None:
+        self._errors = errors
+
+    def diskErrors(self) -> dict[str, int]:
+        if self._errors is None:
+            error = libvirt.libvirtError("not here")
+            error.err = (libvirt.VIR_ERR_NO_SUPPORT, 0, "", 0, "", "", "", 0, 0)
+            raise error
+        return self._errors
+
+
+async def test_disks_in_trouble_are_named_and_a_driver_that_knows_none_is_no_error(driver: LibvirtConnection) -> None:
+    full, broken = libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE, libvirt.VIR_DOMAIN_DISK_ERROR_UNSPEC
+    driver.handles[WORK] = Stopped({"vdb": full, "vda": broken})
+    assert await read_disk_errors(driver, WORK) == (DiskError("vda", False), DiskError("vdb", True))
+    driver.handles[WORK] = Stopped(None)
+    assert await read_disk_errors(driver, WORK) == ()
 
 
 async def test_a_qemu_that_died_has_crashed_and_was_not_shut_down(driver: LibvirtConnection) -> None:
@@ -184,6 +264,10 @@ class Talkative:
     def __init__(self, *told: str, agent: bool = True) -> None:
         self._told = told
         self._agent = agent
+        self.patience: list[int] = []
+
+    def agentSetResponseTimeout(self, seconds: int, _flags: int) -> None:
+        self.patience.append(seconds)
 
     def interfaceAddresses(self, source: int) -> dict[str, Any]:
         if source == libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT and not self._agent:
@@ -206,4 +290,6 @@ async def test_of_addresses_only_a_few_that_others_could_use_are_told(
     driver: LibvirtConnection, guest: Talkative, addresses: tuple[str, ...]
 ) -> None:
     driver.handles[WORK] = guest
-    assert await read_addresses(driver, WORK) == addresses
+    assert (await read_addresses(driver, WORK))[0] == addresses
+    # An agent has its time before it is asked; what other clients ask afterwards has more.
+    assert guest.patience == [PATIENCE, 60]

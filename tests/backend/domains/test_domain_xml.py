@@ -1,14 +1,15 @@
-"""Reading and editing domain XML without losing anything."""
+"""Editing domain XML without losing anything."""
 
 from pathlib import Path
 
+import libvirt
 import pytest
 from lxml import etree
 
-from qubes_manager.backend.domains.domain_xml import DomainEdit, parse_config
-from qubes_manager.core.domain import DomainClass
-from qubes_manager.core.labels import LABELS
-from qubes_manager.core.volumes import OwnVolume, Role
+from qubes_manager.backend.domains.config_xml import parse_config
+from qubes_manager.backend.domains.domain_xml import EMULATION_WORDS, DomainEdit
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.backend.xml import parse
 
 FOLDER = Path(__file__).parent / "documents"
 FILES = sorted(FOLDER.glob("*.xml"))
@@ -46,36 +47,115 @@ def test_there_are_documents_to_try() -> None:
     assert len(FILES) >= 4
 
 
-def test_a_domain_of_which_nothing_else_is_said_starts_with_its_maximum() -> None:
-    config = parse_config("<domain><memory unit='MiB'>512</memory></domain>")
-    assert (config.initial_memory_kib, config.maximum_memory_kib) == (512 * 1024, 512 * 1024)
+UNIQUE = """<domain type='qemu'><name>one</name><uuid>8f9d8d64-8d2b-4b59-8d94-0c8a6b1f4c11</uuid>
+<memory unit='MiB'>16</memory><os><type arch='x86_64' machine='q35'>hvm</type><smbios mode='sysinfo'/></os>
+<sysinfo type='smbios'><system><entry name='uuid'>8f9d8d64-8d2b-4b59-8d94-0c8a6b1f4c11</entry>
+<entry name='serial'>kept</entry></system></sysinfo>
+<devices>SCREEN
+<interface type='bridge'><source bridge='br0'/><target dev='mine'/></interface>
+<vsock model='virtio'><cid auto='no' address='77'/></vsock></devices></domain>"""
 
 
-def test_a_rich_document_is_read_whole() -> None:
-    config = parse_config((FOLDER / "rich.xml").read_text())
-    assert config.label is LABELS["red"]
-    assert config.klass is DomainClass.APP
-    assert (config.template, config.default_dispvm) == ("debian-12", "disp")
-    assert config.tags == {"money", "work"}
-    assert config.features == (("menu", "a&b"),)
-    assert config.volumes == (OwnVolume(Role.ROOT, "qubes-manager", "rich-root.qcow2"),)
-    assert config.include_in_backups is False
-    assert (config.maximum_memory_kib, config.vcpus, config.netvm) == (2 << 20, 4, "default")
-    assert [(d.target, d.bus, d.kind, d.read_only) for d in config.disks] == [
-        ("vda", "virtio", "disk", False),
-        ("sda", "sata", "cdrom", True),
+PORTS = "<graphics type='vnc' port='5907' autoport='no' websocket='5717' listen='127.0.0.1'/>"
+SOCKET = "<graphics type='vnc'><listen type='socket' socket='/tmp/one.sock'/></graphics>"
+
+
+@pytest.mark.parametrize(
+    ("screen", "expected"),
+    [
+        (PORTS, {"type": "vnc", "port": "-1", "autoport": "yes", "listen": "127.0.0.1"}),
+        (SOCKET, {"type": "vnc"}),
+    ],
+    ids=["ports", "socket"],
+)
+def test_a_copy_has_nothing_that_only_one_domain_can_have(
+    daemon: PrivateDaemon, screen: str, expected: dict[str, str]
+) -> None:
+    connection = libvirt.open(daemon.uri)
+    unique = UNIQUE.replace("SCREEN", screen)
+    edit = DomainEdit(connection.defineXML(unique).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    other = "8f9d8d64-8d2b-4b59-8d94-0c8a6b1f4c12"
+    edit.set_identity(other, "two", "")
+    copy = etree.fromstring(connection.defineXML(edit.xml()).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    for name in ("one", "two"):
+        connection.lookupByName(name).undefine()
+    connection.close()
+    assert {e.get("name"): e.text for e in copy.iterfind("sysinfo/system/entry")} == {"uuid": other, "serial": "kept"}
+    assert [dict(found.items()) for found in copy.iterfind("devices/graphics")] == [expected]
+    assert not copy.xpath("//graphics//@socket")
+    assert [dict(cid.items()) for cid in copy.iterfind("devices/vsock/cid")] == [{"auto": "yes"}]
+    assert copy.find("devices/interface/target") is None
+    assert parse_config(etree.tostring(copy, encoding="unicode")).netvm == "bridge:br0"
+
+
+@pytest.mark.parametrize("words", [EMULATION_WORDS, "mitigations=off nokaslr tsc=reliable no_timer_check"])
+def test_what_helps_emulation_goes_with_it(words: str) -> None:
+    edit = DomainEdit(f"<domain type='qemu'><os><cmdline>quiet {words} ro</cmdline></os></domain>")
+    edit.set_virt_type("kvm")
+    assert (edit.config.virt_type, edit.config.kernelopts) == ("kvm", "quiet ro")
+    # What the user wrote is the user's.
+    edit.set_kernelopts("mitigations=off  quiet")
+    edit.set_virt_type("kvm")
+    assert edit.config.kernelopts == "mitigations=off  quiet"
+
+
+@pytest.mark.parametrize(
+    ("before", "count", "after"),
+    [
+        ("<vcpu>4</vcpu>", 2, {"": "2"}),
+        ("<vcpu current='2'>4</vcpu>", 3, {"": "4", "current": "3"}),
+        ("<vcpu current='2'>4</vcpu>", 4, {"": "4"}),
+        ("<vcpu current='2'>4</vcpu>", 6, {"": "6"}),
+        ("", 3, {"": "3"}),
+    ],
+)
+def test_processors_that_may_be_added_later_stay(before: str, count: int, after: dict[str, str]) -> None:
+    edit = DomainEdit(f"<domain><name>x</name>{before}</domain>")
+    edit.set_vcpus(count)
+    (vcpu,) = etree.fromstring(edit.xml()).iterfind("vcpu")
+    assert {"": vcpu.text, **dict(vcpu.items())} == after
+    assert edit.config.vcpus == count
+
+
+OLD_DISK = """<domain type='qemu'><name>x</name><devices>
+  <disk type='volume' device='disk'>
+    <driver name='qemu' type='raw' cache='none'/>
+    <source pool='p' volume='v' index='1' startupPolicy='optional'>
+      <slices><slice type='storage' offset='1' size='2'/></slices>
+      <encryption format='luks'><secret type='passphrase' uuid='0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f'/></encryption>
+      <seclabel model='dac' relabel='no'/>
+    </source>
+    <backingStore type='file'><format type='qcow2'/><source file='/old/base'/><backingStore/></backingStore>
+    <auth username='u'><secret type='ceph' usage='s'/></auth>
+    <target dev='vda' bus='virtio'/>
+    <transient shareBacking='yes'/>
+    <serial>s</serial>
+  </disk>
+  <disk type='file' device='disk'><source file='/kept'/><backingStore/><target dev='vdb' bus='virtio'/></disk>
+</devices></domain>"""
+
+
+def test_what_hangs_on_a_disk_s_source_goes_with_it() -> None:
+    edit = DomainEdit(OLD_DISK)
+    edit.set_disk_source("vda", "/new", "qcow2")
+    first, second = parse(edit.xml()).findall("devices/disk")
+    assert first.get("type") == "file"
+    assert [(child.tag, dict(child.attrib)) for child in first] == [
+        ("driver", {"name": "qemu", "type": "qcow2", "cache": "none"}),
+        ("source", {"file": "/new"}),
+        ("target", {"dev": "vda", "bus": "virtio"}),
+        ("transient", {"shareBacking": "yes"}),
+        ("serial", {}),
     ]
-    assert config.console_log == "/var/log/rich.log"
-    assert config.emulated is False
-
-
-def test_a_foreign_domain_is_a_standalone_without_label() -> None:
-    config = parse_config("<domain type='qemu'><name>x</name></domain>")
-    assert (config.klass, config.label, config.emulated, config.netvm) == (DomainClass.STANDALONE, None, True, "")
-
-
-def test_entities_are_not_resolved(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("hidden")
-    xml = f'<!DOCTYPE d [<!ENTITY x SYSTEM "file://{secret}">]><domain><description>&x;</description></domain>'
-    assert "hidden" not in parse_config(xml).notes
+    source = first.find("source")
+    assert source is not None
+    assert list(source) == []
+    # Another disk keeps what it has, and one that said no format is told it.
+    assert [child.tag for child in second] == ["source", "backingStore", "target"]
+    edit.set_disk_source("vdb", "/kept", "raw")
+    second = parse(edit.xml()).findall("devices/disk")[1]
+    assert [(child.tag, child.get("type")) for child in second] == [
+        ("driver", "raw"),
+        ("source", None),
+        ("target", None),
+    ]

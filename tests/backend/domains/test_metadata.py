@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from qubes_manager.backend.domains.domain_xml import parse_config
+from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.metadata import MetadataEdit, for_new_domain
 from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.labels import LABELS
@@ -38,7 +38,8 @@ def test_metadata_survives_the_way_through_a_document(
 @given(st.frozensets(words.map(str.strip), max_size=4))
 def test_an_edit_of_metadata_keeps_what_it_does_not_know(tags: frozenset[str]) -> None:
     edit = MetadataEdit.of_text("<domain><label>red</label><future a='1'>kept</future><tag>old</tag></domain>")
-    edit.set_tags(tags)
+    edit.add_tags(tags)
+    edit.remove_tags({"old"} - tags)
     edit.set_text("label", "blue")
     root = etree.fromstring(edit.xml())
     assert root.findtext("future") == "kept"

@@ -3,12 +3,16 @@
 import libvirt
 from lxml import etree
 
-from qubes_manager.backend.domains.domain_xml import parse_config
+from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.metadata import NAMESPACE, MetadataEdit
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.labels import LABELS
 
+CROSSING = "".join(
+    f'<channel type="unix"><target type="virtio" name="org.qubes_manager.{name}"/></channel>'
+    for name in ("req.0", "dat.0", "dat.1", "dat.2", "dat.3")
+)
 BARE = f"""
 <domain type="kvm">
   <name>a &amp; b</name>
@@ -29,6 +33,7 @@ BARE = f"""
     {14 * '<controller type="pci" model="pcie-root-port"/>'}
     <serial type="pty"/>
     <channel type="unix"><target type="virtio" name="org.qemu.guest_agent.0"/></channel>
+    {CROSSING}
     <rng model="virtio"><backend model="random">/dev/urandom</backend></rng>
   </devices>
 </domain>
@@ -83,6 +88,7 @@ FULL = f"""
     <serial type="pty"><log file="/console.log" append="on"/></serial>
     <channel type="unix"><target type="virtio" name="org.qemu.guest_agent.0"/></channel>
     <channel type="unix"><target type="virtio" name="org.qubes_manager.gui.0"/></channel>
+    {CROSSING}
     <rng model="virtio"><backend model="random">/dev/urandom</backend></rng>
     <graphics type="vnc"><listen type="socket"/></graphics>
     <video><model type="virtio"/></video>
@@ -152,7 +158,8 @@ def test_libvirt_takes_our_new_domains_and_gives_them_back() -> None:
         assert (config.label, config.notes, config.tags) == (LABELS["green"], "a & b", frozenset({"x"}))
         assert NAMESPACE in domain.XMLDesc()
         edit = MetadataEdit.of_text(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
-        edit.set_tags({"y"})
+        edit.add_tags({"y"})
+        edit.remove_tags({"x"})
         domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, edit.xml(), "qm", NAMESPACE, 2)
         changed = parse_config(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         assert (changed.label, changed.tags) == (LABELS["green"], frozenset({"y"}))

@@ -175,3 +175,15 @@ def test_guests_are_counted_once_and_hosts_never() -> None:
     assert store.guest_count == 2
     store.remove([WORK.key, WORK.key, HOST.key, DomainKey("z", "1")])
     assert (store.guest_count, len(store.domains)) == (1, 2)
+
+
+def test_a_uuid_tells_apart_what_names_do_not() -> None:
+    nil = DomainKey("x", "00000000-0000-0000-0000-000000000000")
+    guest, other = replace(WORK, key=nil, name="dom0"), replace(WORK, key=DomainKey("x", "other"))
+    twin = replace(WORK, key=DomainKey("x", "twin"), name="other")
+    store = store_of(guest, HOST, twin, other)
+    assert store.named("x", "dom0") == HOST
+    assert store.named("x", nil.uuid) == guest
+    # A domain cannot take another's place by a name that is the other's UUID.
+    assert store.named("x", "other") == other
+    assert (store.guest_count, guest.is_host) == (3, False)

@@ -14,7 +14,8 @@ async def test_figures_are_read_for_visible_running_rows_only(hosts: Hosts) -> N
     poller = UsagePoller(hosts, hosts.store)
     poller.show([running.key, halted.key])
     for _ in range(3):
-        await poller.poll()
+        poller.poll()
+        await poller.settled()
         await asyncio.sleep(0.05)
     assert hosts.store.domains[running.key].usage.cpu_percent is not None
     others = [d for d in hosts.store.domains.values() if d.key != running.key]

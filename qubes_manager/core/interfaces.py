@@ -1,0 +1,48 @@
+"""Network interfaces, and the one word (netvm) that each is written as, so that what is read can be given back.
+
+``user`` is user networking and a libvirt network goes by its name; every other kind stands before a colon, as in
+``bridge:br0``. A network whose name means something else already is written ``network:NAME``.
+"""
+
+from dataclasses import dataclass
+
+from qubes_manager.core.errors import BadInput
+
+# libvirt's kinds (https://libvirt.org/formatdomain.html#network-interfaces): with a source that one word says, without
+# any, and those that need more than a word, which are only shown.
+_SOURCED = ("network", "bridge", "direct", "internal", "vdpa")
+_BARE = ("user", "ethernet", "null")
+_SHOWN = ("hostdev", "vhostuser", "server", "client", "mcast", "udp", "vds")
+_TAKEN = (*_SOURCED, *_BARE, *_SHOWN, "none", "None")
+SPELLINGS = "user, a libvirt network, bridge:NAME, direct:DEVICE, or none"
+_MAX_SOURCE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface: its kind (network, bridge, user, …), what it connects to, MAC address and model."""
+
+    kind: str
+    source: str = ""
+    mac: str = ""
+    model: str = ""
+
+    @property
+    def netvm(self) -> str:
+        """The word for what it connects to; ``parse_netvm`` reads it back."""
+        if self.kind != "network":
+            return f"{self.kind}:{self.source}" if self.source else self.kind
+        means_else = self.source.partition(":")[0] in _TAKEN
+        return f"network:{self.source}" if means_else else self.source
+
+
+def parse_netvm(text: str) -> Interface:
+    """Return the interface that *text* means, without MAC address and model; raises BadInput."""
+    kind, _, source = text.partition(":")
+    if kind not in _TAKEN:
+        kind, source = "network", text
+    if kind in _BARE and not source:
+        return Interface(kind)
+    if kind not in _SOURCED or not source or len(source) > _MAX_SOURCE or not source.isprintable():
+        raise BadInput("netvm", text[:80], f"use {SPELLINGS}; “virsh edit” sets other kinds")
+    return Interface(kind, source)
