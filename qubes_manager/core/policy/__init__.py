@@ -1,0 +1,1 @@
+"""Who may ask what of whom: Qubes' policy language, read and decided. Pure."""
