@@ -43,13 +43,12 @@ def main() -> None:
     theme = Gtk.IconTheme()
     theme.set_custom_theme("hicolor")
     apps = []
-    for info in Gio.AppInfo.get_all()[:MOST]:
-        app_id = (info.get_id() or "").removesuffix(".desktop")
-        if app_id.startswith(OWN) or not info.should_show():
-            continue
+    there = [info for info in Gio.AppInfo.get_all() if not (info.get_id() or OWN).startswith(OWN)]
+    shown = [info for info in there if info.should_show()]
+    for info in shown[:MOST]:
         apps.append(
             {
-                "id": app_id,
+                "id": info.get_id().removesuffix(".desktop"),
                 "name": info.get_display_name(),
                 "comment": info.get_description() or "",
                 "categories": [c for c in (info.get_categories() or "").split(";") if c],
@@ -58,7 +57,7 @@ def main() -> None:
                 "icon": pixels(theme, info.get_icon()),
             }
         )
-    json.dump({"apps": apps}, sys.stdout)
+    json.dump({"apps": apps, "left_out": len(shown) - len(apps)}, sys.stdout)
 
 
 if __name__ == "__main__":

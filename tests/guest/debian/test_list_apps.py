@@ -7,14 +7,15 @@ from typing import Any
 
 from PIL import Image
 
-from qubes_manager.backend.viewers.sandbox import SYSTEM_PYTHON
+from qubes_manager.backend.host.host_facts import SYSTEM_PYTHON
 from qubes_manager.core.applications import parse_applications
-from tests.guest.debian.conftest import GUEST, Guest
+from tests.guest.conftest import GUEST, Guest
+from tests.waiting import PATIENCE
 
 
 def listed(guest: Guest) -> bytes:
     command = [SYSTEM_PYTHON, str(GUEST / "list_apps.py")]
-    return subprocess.run(command, env=guest.environment, capture_output=True, check=True, timeout=30).stdout
+    return subprocess.run(command, env=guest.environment, capture_output=True, check=True, timeout=PATIENCE).stdout
 
 
 def entries(guest: Guest) -> dict[str, dict[str, Any]]:
@@ -53,7 +54,7 @@ def test_icons_are_plain_pixels_and_a_broken_one_is_none(guest: Guest) -> None:
     assert base64.b64decode(found["red"]["icon"]) == bytes((255, 0, 0, 255)) * 48 * 48
     assert (found["broken"]["icon"], found["missing"]["icon"]) == ("", "")
     # The host takes it as it is.
-    assert {app.id: bool(app.icon) for app in parse_applications(listed(guest))} == {
+    assert {app.id: bool(app.icon) for app in parse_applications(listed(guest)).applications} == {
         "red": True,
         "broken": False,
         "missing": False,

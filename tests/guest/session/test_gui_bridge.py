@@ -7,21 +7,31 @@ import subprocess
 import sys
 import threading
 import time
+import tty
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from qubes_manager.guest.debian import gui_bridge
+from qubes_manager.guest.session import gui_bridge
+from tests.waiting import PATIENCE
 
 # Tells when a host is there; the port of the real one is a device that nobody has here.
 WAIT = """
 import os, sys
-from qubes_manager.guest.debian import gui_bridge
+from qubes_manager.guest.session import gui_bridge
 gui_bridge.signal.pthread_sigmask(gui_bridge.signal.SIG_BLOCK, {gui_bridge.signal.SIGIO})
 print("waiting", flush=True)
 gui_bridge.wait_for_host(int(sys.argv[1]))
 print("there", flush=True)
+"""
+# The whole program, on a port and a server of the test's; a terminal's end is a file that is opened by path too.
+BRIDGE = """
+import sys
+from qubes_manager.guest.session import gui_bridge
+sys.path.insert(0, sys.argv[3])
+gui_bridge.PORT, gui_bridge.SERVER = sys.argv[1:3]
+gui_bridge.main()
 """
 
 
@@ -36,11 +46,11 @@ class Joined:
             inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self._bridge = threading.Thread(target=gui_bridge.join, args=(self._port.fileno(), self._server), daemon=True)
         for end in (self.host, self.server):
-            end.settimeout(10)
+            end.settimeout(PATIENCE)
         self._bridge.start()
 
     def has_ended(self) -> bool:
-        self._bridge.join(10)
+        self._bridge.join(PATIENCE)
         return not self._bridge.is_alive()
 
     def close(self) -> None:
@@ -88,6 +98,16 @@ def test_the_end_of_one_side_is_the_end(joined: Joined, side: str) -> None:
     assert joined.has_ended()
 
 
+def test_a_server_is_ready_when_it_takes_clients_and_not_when_its_socket_has_a_name(tmp_path: Path) -> None:
+    path = str(tmp_path / "server")
+    assert not gui_bridge.is_ready(path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        assert not gui_bridge.is_ready(path)
+        server.listen()
+        assert gui_bridge.is_ready(path)
+
+
 def test_nobody_is_taken_for_a_host_before_there_is_one(tmp_path: Path) -> None:
     fifo = tmp_path / "port"
     os.mkfifo(fifo)
@@ -102,9 +122,57 @@ def test_nobody_is_taken_for_a_host_before_there_is_one(tmp_path: Path) -> None:
         assert waiting.poll() is None
         host = os.open(fifo, os.O_WRONLY)
         waiting.send_signal(signal.SIGIO)
-        assert waiting.communicate(timeout=10)[0] == b"there\n"
+        assert waiting.communicate(timeout=PATIENCE)[0] == b"there\n"
         os.close(host)
     finally:
         waiting.kill()
         waiting.wait()
         os.close(port)
+
+
+@pytest.mark.parametrize(
+    ("source", "version"),
+    [
+        ('__version__ = "3.1.3"\n', "3.1.3"),
+        ("# of 9.9\n__version_info__ = (6, 5, 5)\n__version__ = '6.5.5'\n", "6.5.5"),
+        ('__version__ = "6\\nxpra 3.1"\n', "unknown"),
+        ("", "unknown"),
+    ],
+    ids=["double", "single", "strange", "none"],
+)
+def test_the_version_of_the_server_is_read_without_loading_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, version: str
+) -> None:
+    (tmp_path / "xpra").mkdir()
+    (tmp_path / "xpra/__init__.py").write_text(f"{source}raise SystemExit\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert gui_bridge.preamble() == f"qubes-manager-gui 1 xpra {version}\n".encode()
+
+
+def test_the_first_line_to_a_host_is_the_bridges_own_and_what_the_server_says_comes_behind_it(tmp_path: Path) -> None:
+    (tmp_path / "xpra").mkdir()
+    (tmp_path / "xpra/__init__.py").write_text('__version__ = "6.5.5"\n')
+    host, port = os.openpty()
+    tty.setraw(port)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.settimeout(PATIENCE)
+        server.bind(str(tmp_path / "server"))
+        server.listen()
+        words = [sys.executable, "-c", BRIDGE, os.ttyname(port), str(tmp_path / "server"), str(tmp_path)]
+        bridge = subprocess.Popen(words)
+        try:
+            # The first client is the look whether it is ready.
+            server.accept()[0].close()
+            joined, _ = server.accept()
+            joined.sendall(b"hello")
+            with open(host, "rb", buffering=0, closefd=False) as end:
+                said = b""
+                while not said.endswith(b"hello"):
+                    said += end.read(100)
+            assert said == b"qubes-manager-gui 1 xpra 6.5.5\nhello"
+            joined.close()
+        finally:
+            bridge.kill()
+            bridge.wait()
+            os.close(host)
+            os.close(port)

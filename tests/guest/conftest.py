@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from qubes_manager.backend.viewers.sandbox import SYSTEM_PYTHON
+from qubes_manager.backend.host.host_facts import SYSTEM_PYTHON
 
-GUEST = Path(__file__).parents[3] / "qubes_manager/guest/debian"
+ROOT = Path(__file__).parents[2]
+GUEST = ROOT / "qubes_manager/guest/debian"
+# For the system's Python, in the folder of all: the session's launcher, with the display that it is to use.
+LAUNCHER = "import sys; from qubes_manager.guest.session.launcher import main; sys.exit(main(sys.argv[1:]))"
 _NEEDS = "import gi; gi.require_version('Gtk', '3.0'); from gi.repository import Gio, Gtk"
 
 

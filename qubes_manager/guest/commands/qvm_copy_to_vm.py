@@ -1,0 +1,10 @@
+"""qvm-copy-to-vm: as qvm-copy, but the domain is named; the policy still decides."""
+
+from collections.abc import Sequence
+
+from qubes_manager.guest.commands.copying import copy_command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return copy_command("qvm-copy-to-vm", arguments, has_target=True)
