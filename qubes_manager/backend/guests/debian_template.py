@@ -3,46 +3,38 @@
 mmdebstrap makes the tree in a user namespace (or as root, where root runs this), mke2fs the file system from it.
 """
 
-import contextlib
 import hashlib
 import os
 import re
 import shlex
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from qubes_manager.backend.host.host_tools import run_long_tool, run_tool_now
-from qubes_manager.core.errors import QubesManagerError, Refused
+from qubes_manager.backend.guests.build_folder import build_folder, helper, scratch_folder
+from qubes_manager.backend.guests.guest_tools import ToolFile, tool_files, tools_digest
+from qubes_manager.backend.guests.xpra_package import xpra_package
+from qubes_manager.backend.host.host_tools import run_long_tool
+from qubes_manager.core.errors import Refused
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.template_recipe import TemplateRecipe
 
 LineSink = Callable[[str], object]
 
-# What of our package goes where in the guest; None is for files that only the build needs.
+# What goes where in the guest beside its tools: what only a system that we build ourselves may be given.
 _FILES = {
-    "private-volume.sh": ("usr/lib/qubes-manager/private-volume", 0o755),
-    "gui_bridge.py": ("usr/lib/qubes-manager/gui-bridge", 0o755),
-    "gui_session.sh": ("usr/lib/qubes-manager/gui-session", 0o755),
-    "in_session.sh": ("usr/lib/qubes-manager/in-session", 0o755),
-    "launcher.py": ("usr/lib/qubes-manager/launcher", 0o755),
-    "list_apps.py": ("usr/lib/qubes-manager/list-apps", 0o755),
     "setup.sh": ("usr/lib/qubes-manager/setup", 0o755),
-    "agent.conf": ("etc/systemd/system/qemu-guest-agent.service.d/qubes-manager.conf", 0o644),
-    "qubes-manager-private.service": ("etc/systemd/system/qubes-manager-private.service", 0o644),
-    "qubes-manager-gui.service": ("etc/systemd/system/qubes-manager-gui.service", 0o644),
-    "qubes-manager-bridge.service": ("etc/systemd/system/qubes-manager-bridge.service", 0o644),
-    "60-qubes-manager.rules": ("etc/udev/rules.d/60-qubes-manager.rules", 0o644),
     "80-dhcp.network": ("etc/systemd/network/80-dhcp.network", 0o644),
     "initramfs-modules": ("usr/share/initramfs-tools/modules.d/qubes-manager", 0o644),
     "initramfs-conf": ("usr/share/initramfs-tools/conf.d/qubes-manager", 0o644),
 }
+# What setup.sh installs, when it is there.
+_PACKAGE = "usr/lib/qubes-manager/xpra.deb"
 # mmdebstrap's own words for its steps, in the order in which they come, and ours.
 _STEPS = {
     "running apt-get update": "Reading the lists of packages",
@@ -77,6 +69,7 @@ def recipe_digest(recipe: TemplateRecipe) -> str:
     seen = hashlib.sha256(repr(recipe).encode())
     for name in sorted(_FILES):
         seen.update(_guest_file(name).read_bytes())
+    seen.update(tools_digest().encode())
     seen.update(Path(__file__).read_bytes())
     return seen.hexdigest()[:12]
 
@@ -84,27 +77,26 @@ def recipe_digest(recipe: TemplateRecipe) -> str:
 def build_template(
     recipe: TemplateRecipe,
     target: Path,
+    kept: Path,
     *,
     progress: Progress = SILENT,
     log_line: LineSink = lambda _line: None,
 ) -> BuiltTemplate:
     """Build the files of a template in the folder *target*; blocks for one to several minutes.
 
-    *progress* is told the steps, *log_line* all that the tools say. Nothing is left behind when it is cancelled or
-    fails. Raises BadInput, NotFound without the tools, Refused without room, Cancelled, QubesManagerError.
+    What the recipe wants built from source is taken from the folder *kept*, or built first, and kept. *progress* is
+    told the steps, *log_line* all that the tools say. Nothing is left behind when it is cancelled or fails. Raises
+    BadInput, NotFound without the tools, Refused without room, Cancelled, QubesManagerError.
     """
     recipe.check()
     _refuse_without_room(target)
-    # Identities of a user namespace must get through to this folder: a home that only its owner enters is no place.
-    work = Path(tempfile.mkdtemp(prefix="qubes-manager-template-", dir=scratch_folder()))
-    try:
-        work.chmod(0o711)
-        return _build(recipe, work, target, progress, log_line)
-    finally:
-        _remove(work)
+    with build_folder() as work:
+        return _build(recipe, work, target, kept, progress, log_line)
 
 
-def _build(recipe: TemplateRecipe, work: Path, target: Path, progress: Progress, log_line: LineSink) -> BuiltTemplate:
+def _build(
+    recipe: TemplateRecipe, work: Path, target: Path, kept: Path, progress: Progress, log_line: LineSink
+) -> BuiltTemplate:
     def on_line(line: str) -> None:
         log_line(line)
         step = next((words for theirs, words in _STEPS.items() if line.startswith(f"I: {theirs}")), "")
@@ -113,6 +105,9 @@ def _build(recipe: TemplateRecipe, work: Path, target: Path, progress: Progress,
 
     archive, stage, made = work / "root.tar", work / "stage", work / "made"
     _stage(stage)
+    if recipe.source_build:
+        package = xpra_package(recipe, kept, progress=progress, log_line=log_line)
+        shutil.copyfile(package, stage / _PACKAGE)
     environment = {"TMPDIR": str(work), "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     argv = _mmdebstrap(recipe, stage, archive)
     log_line(" ".join(argv))
@@ -121,13 +116,13 @@ def _build(recipe: TemplateRecipe, work: Path, target: Path, progress: Progress,
     made.mkdir()
     made.chmod(0o777)
     script = ["sh", "-ec", _MAKE_FILE_SYSTEM, "sh", str(made), f"{recipe.size >> 10}K"]
-    run_long_tool([*_helper(), *script], on_line=log_line, progress=progress, cwd=work, source=archive)
+    run_long_tool([*helper(), *script], on_line=log_line, progress=progress, cwd=work, source=archive)
     progress.step("Making the disk image")
     target.mkdir(parents=True, exist_ok=True)
     built = BuiltTemplate(target / "root.qcow2", target / "vmlinuz", target / "initrd.img")
     _take_boot_files(archive, built)
     archive.unlink()
-    convert: list[str | Path] = ["qemu-img", "convert", "-O", "qcow2", made / "root.img", built.root]
+    convert: list[str | Path] = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", made / "root.img", built.root]
     run_long_tool(convert, on_line=log_line, progress=progress)
     return built
 
@@ -148,18 +143,14 @@ def _mmdebstrap(recipe: TemplateRecipe, stage: Path, archive: Path) -> list[str]
     ]
 
 
-def _helper() -> list[str]:
-    """What runs a command as the root of a user namespace; nothing for root itself."""
-    return [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
-
-
 def _stage(stage: Path) -> None:
     """Lay our files out as they go into the guest."""
-    for name, (place, mode) in _FILES.items():
+    files = {place: ToolFile(_guest_file(name).read_bytes(), mode) for name, (place, mode) in _FILES.items()}
+    for place, file in {**files, **tool_files()}.items():
         path = stage / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_guest_file(name).read_bytes())
-        path.chmod(mode)
+        path.write_bytes(file.data)
+        path.chmod(file.mode)
     for folder in (stage, *(p for p in stage.rglob("*") if p.is_dir())):
         folder.chmod(0o755)
 
@@ -187,11 +178,6 @@ def _version(name: str) -> list[tuple[str, int]]:
     return [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d*)", name)]
 
 
-def scratch_folder() -> Path:
-    """Where large files lie while they are made."""
-    return Path(os.environ.get("QUBES_MANAGER_SCRATCH") or "/var/tmp")  # noqa: S108 - large, and kept from other users
-
-
 def _refuse_without_room(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     needed = _NEEDED_TIMES * _TYPICAL_SIZE
@@ -202,14 +188,3 @@ def _refuse_without_room(target: Path) -> None:
             f"and {format_size(free)} are free: "
             "make room, or name another folder in $QUBES_MANAGER_SCRATCH"
         )
-
-
-def _remove(work: Path) -> None:
-    """Remove the work folder; what belongs to identities of the namespace is removed by its root."""
-    shutil.rmtree(work, ignore_errors=True)
-    if work.exists():
-        # That root may enter our folders, but neither list them nor remove them: so each thing is named.
-        left = [path for folder in (work, work / "made") if folder.exists() for path in folder.iterdir()]
-        with contextlib.suppress(QubesManagerError):
-            run_tool_now([*_helper(), "rm", "-rf", "--", *left], timeout=300)
-        shutil.rmtree(work, ignore_errors=True)

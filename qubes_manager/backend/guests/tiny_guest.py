@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from qubes_manager.backend.guests import kernel_image
+from qubes_manager.backend.guests.kernel_image import unpacked
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.core.errors import NotFound
 from qubes_manager.core.progress import SILENT, Progress
@@ -40,6 +42,8 @@ _MODULES = [
     "crc32c_generic",
     "ext4",
 ]
+# There for who loads them: most have nothing to be heard.
+_SOUND_MODULES = ["snd_hda_codec_generic", "snd_hda_intel", "snd_pcm_oss"]
 _AGENT = "usr/sbin/qemu-ga"
 _APT = ("-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1")
 
@@ -56,9 +60,17 @@ class TinyGuest:
 def recipe_digest() -> str:
     """A short digest that changes with anything that would change the guest."""
     seen = hashlib.sha256()
-    for part in (*_PACKAGES, *_MODULES, _KERNEL_META, _guest_file("tiny-init.sh"), _guest_file("tiny-shutdown.sh")):
+    for part in (
+        *_PACKAGES,
+        *_MODULES,
+        *_SOUND_MODULES,
+        _KERNEL_META,
+        _guest_file("tiny-init.sh"),
+        _guest_file("tiny-shutdown.sh"),
+    ):
         seen.update(part.encode())
-    seen.update(Path(__file__).read_bytes())
+    for file in (__file__, kernel_image.__file__):
+        seen.update(Path(file).read_bytes())
     seen.update(Path("/etc/os-release").read_bytes())
     return seen.hexdigest()[:12]
 
@@ -72,7 +84,7 @@ def build_tiny_guest(cache: Path, progress: Progress = SILENT) -> TinyGuest:
         raise NotFound("the demo guest is built from Debian packages: it needs an x86-64 machine with apt")
     digest = recipe_digest()
     folder = cache / f"tiny-guest-{digest}"
-    guest = TinyGuest(folder / "vmlinuz", folder / "initrd.gz", digest)
+    guest = TinyGuest(folder / "kernel", folder / "initrd.gz", digest)
     if guest.kernel.exists() and guest.initrd.exists():
         return guest
     cache.mkdir(parents=True, exist_ok=True)
@@ -136,7 +148,7 @@ def _assemble(tree: Path, root: Path, made: Path) -> None:
     version = _copy_modules(tree, root)
     _write_configuration(root)
     kernel = next(p for p in tree.glob(f"boot/vmlinuz-{version}"))
-    shutil.copyfile(kernel, made / "vmlinuz")
+    (made / "kernel").write_bytes(unpacked(kernel.read_bytes()))
     names = "\n".join(sorted(str(p.relative_to(root)) for p in root.rglob("*"))).encode() + b"\n"
     archive = run_tool_now([busybox, "cpio", "-o", "-H", "newc", "-R", "0:0"], cwd=root, data=names, timeout=60)
     (made / "initrd.gz").write_bytes(gzip.compress(archive, compresslevel=4, mtime=0))
@@ -167,7 +179,7 @@ def _copy_modules(tree: Path, root: Path) -> str:
         path, _, rest = line.partition(":")
         needs[path.rsplit("/", 1)[-1].split(".ko")[0].replace("-", "_")] = [path, *rest.split()]
     target = root / "lib/modules" / version
-    for module in _MODULES:
+    for module in (*_MODULES, *_SOUND_MODULES):
         for path in needs.get(module, ()):
             copy = target / path.removesuffix(".xz")
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,19 @@ _SO_PEERCRED_FORMAT = "3i"  # struct ucred: pid, uid, gid (unix(7))
 
 @dataclass(frozen=True, slots=True)
 class DaemonPaths:
-    """Folders of a daemon that runs on this machine: QEMU's logs, volumes of ours, and the daemon's own log files."""
+    """Folders of a daemon that runs on this machine: QEMU's logs, UEFI variables, our volumes, its own logs."""
 
     qemu_logs: Path
+    nvram: Path
     volumes: Path
     daemon_logs: tuple[Path, ...]
+
+
+def is_on_this_machine(uri: str) -> bool:
+    """Whether the libvirt behind *uri* has the files that programs here have: whether paths mean the same to both."""
+    parts = urlsplit(uri)
+    driver, _, transport = parts.scheme.partition("+")
+    return bool(driver) and not parts.netloc and transport in ("", "unix")
 
 
 def daemon_paths(uri: str) -> DaemonPaths | None:
@@ -27,7 +35,12 @@ def daemon_paths(uri: str) -> DaemonPaths | None:
     if scheme != "qemu" or parts.netloc or transport not in ("", "unix"):
         return None
     if parts.path == "/system":
-        return DaemonPaths(Path("/var/log/libvirt/qemu"), Path("/var/lib/libvirt/images/qubes-manager"), ())
+        return DaemonPaths(
+            Path("/var/log/libvirt/qemu"),
+            Path("/var/lib/libvirt/qemu/nvram"),
+            Path("/var/lib/libvirt/images/qubes-manager"),
+            (),
+        )
     named = parse_qs(parts.query).get("socket")
     environment = _environment_behind(unquote(named[0])) if named else os.environ
     return _session_paths(environment) if environment is not None else None
@@ -37,9 +50,10 @@ def _session_paths(environment: Mapping[str, str]) -> DaemonPaths:
     # The folders of libvirt's virGetUserCacheDirectory and the XDG base directory specification.
     home = Path(environment.get("HOME") or "/")
     cache = Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "libvirt"
+    config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "libvirt"
     data = Path(environment.get("XDG_DATA_HOME") or home / ".local/share")
     logs = tuple(cache / f"{name}.log" for name in ("libvirtd", "virtqemud"))
-    return DaemonPaths(cache / "qemu/log", data / "qubes-manager/volumes", logs)
+    return DaemonPaths(cache / "qemu/log", config / "qemu/nvram", data / "qubes-manager/volumes", logs)
 
 
 def _environment_behind(path: str) -> Mapping[str, str] | None:

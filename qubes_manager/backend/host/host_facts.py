@@ -1,5 +1,6 @@
 """What this machine is and has, for the set-up's check of it. All block."""
 
+import asyncio
 import contextlib
 import getpass
 import grp
@@ -11,14 +12,20 @@ from pathlib import Path
 
 import libvirt
 
-from qubes_manager.backend.host.host_tools import run_long_tool
+from qubes_manager.backend.host import sound_server
+from qubes_manager.backend.host.host_tools import run_long_tool, run_tool_now
 from qubes_manager.backend.host.kvm_trial import claims_kvm
 from qubes_manager.core.errors import NotFound, QubesManagerError
+from qubes_manager.core.sound import can_be_heard
 
 _VALIDATE = re.compile(r"^\s*QEMU: Checking (.+?)\s*: (PASS|WARN|FAIL|NOTE)(?: \((.*)\))?\s*$")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SBIN = ":/usr/sbin:/sbin"
 _VALIDATE_SECONDS = 30
+_TOOL_SECONDS = 10
+_EMULATOR = "qemu-system-x86_64"
+# What consoles run under: it is the one that has GTK.
+SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +89,46 @@ def in_group(name: str) -> bool | None:
         return None
 
 
+def is_root() -> bool:
+    """Whether this process may do everything."""
+    return os.geteuid() == 0
+
+
 def has_tool(name: str) -> bool:
     """Whether a program is installed."""
     return shutil.which(name, path=os.environ.get("PATH", "") + _SBIN) is not None
+
+
+def sound_trouble(uri: str) -> tuple[str, str]:
+    """Return why domains of a connection cannot be heard here, and what to do; both are empty when they can."""
+    if not can_be_heard(uri):
+        return "QEMU does not run as you there", "Domains of your own session (qemu:///session) are heard."
+    if not asyncio.run(sound_server.answers(sound_server.server_address())):
+        return "no sound server answers", "Domains start without sound as long as neither PulseAudio nor PipeWire runs."
+    if not sound_server.can_play(_EMULATOR):
+        return "QEMU lacks the part that plays", installing("qemu-system-gui") or "Install QEMU’s part for PulseAudio."
+    return "", ""
+
+
+def sandbox_trouble() -> str:
+    """Why what guests draw cannot be shown in a sandbox here; empty when it can."""
+    if not has_tool("bwrap"):
+        return "bubblewrap is not installed"
+    try:
+        run_tool_now(["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"], timeout=_TOOL_SECONDS)
+    except QubesManagerError as error:
+        return f"the kernel gives no sandbox: {error}"
+    return ""
+
+
+def installing(package: str) -> str:
+    """How to get a package, in words; empty where it cannot be had."""
+    try:
+        policy = run_tool_now(["apt-cache", "policy", package], timeout=_TOOL_SECONDS).decode("utf-8", "replace")
+    except QubesManagerError:
+        return ""
+    is_offered = re.search(r"^  Candidate: [0-9]", policy, re.MULTILINE)
+    return f"Run “apt-get install {package}”." if is_offered else ""
 
 
 def has_identities() -> bool:

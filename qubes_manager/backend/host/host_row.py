@@ -3,7 +3,8 @@
 import libvirt
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.core.domain import HOST_NAME, HOST_UUID, Domain, DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.domain import HOST_UUID, Domain, DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.names import HOST_NAME
 
 
 async def read_host_row(connection: LibvirtConnection) -> Domain:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from qubes_manager.core.errors import NotFound, QubesManagerError, TimedOut
 from qubes_manager.core.progress import SILENT, Progress
+from qubes_manager.core.text import one_line, strip_escapes
 
 _ASK_SECONDS = 0.2
 _LAST_LINES = 40
@@ -23,7 +24,12 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
 
 def run_tool_now(
-    argv: Sequence[str | Path], *, timeout: float = 30, cwd: Path | None = None, data: bytes | None = None
+    argv: Sequence[str | Path],
+    *,
+    timeout: float = 30,
+    cwd: Path | None = None,
+    data: bytes | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """Run a host tool and return its standard output; for worker threads, since it blocks.
 
@@ -39,7 +45,7 @@ def run_tool_now(
             capture_output=True,
             timeout=timeout,
             cwd=cwd,
-            env={**_inherited(), **_ENVIRONMENT},
+            env={**_inherited(), **_ENVIRONMENT, **environment},
             check=False,
         )
     except FileNotFoundError:
@@ -48,7 +54,7 @@ def run_tool_now(
         raise TimedOut(f"{tool} did not finish within {timeout:.0f} s") from None
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise QubesManagerError(f"{tool} failed: {lines[-1]}", "\n".join(lines))
+        raise QubesManagerError(f"{tool} failed: {one_line(lines[-1], 300)}", strip_escapes("\n".join(lines)))
     return done.stdout
 
 
@@ -95,10 +101,10 @@ def run_long_tool(
             on_line(line)
         process.wait()
     finally:
-        _end_group(process)
+        end_group(process)
     if process.returncode:
         reason = next((line for line in reversed(last) if line.strip()), f"exit code {process.returncode}")
-        raise QubesManagerError(f"{Path(argv[0]).name} failed: {reason}", "\n".join(last))
+        raise QubesManagerError(f"{Path(argv[0]).name} failed: {one_line(reason, 300)}", strip_escapes("\n".join(last)))
 
 
 def _lines(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Iterator[str]:
@@ -120,7 +126,7 @@ def _lines(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Itera
                 return
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that still runs, with all that it started: first kindly, so that it can clean up."""
     if process.stdout:
         process.stdout.close()

@@ -1,6 +1,7 @@
 """Reading log files piecewise, from the end. All functions block."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -10,24 +11,26 @@ from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.core.errors import NotFound, Refused
 
 CHUNK = 1 << 20
+_TAIL = 64
 _JOURNAL_UNITS = ("libvirtd", "virtqemud", "virtnetworkd", "virtstoraged", "virtnodedevd")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes *start* to *end* of a file, and the file's inode, by which a replaced file is noticed."""
+    """Bytes *start* to *end* of a file; by its inode and the last bytes before *end* a replaced file is noticed."""
 
     data: bytes
     start: int
     end: int
     inode: int
+    tail: bytes = b""
 
 
 def read_piece(path: Path, end: int | None = None, size: int = CHUNK) -> Piece:
     """Return the last *size* bytes before the offset *end* (None: the end of the file), from a line's start on."""
     with _open(path) as file:
-        stat = os.fstat(file.fileno())
-        end = stat.st_size if end is None else min(end, stat.st_size)
+        found = os.fstat(file.fileno())
+        end = found.st_size if end is None else min(end, found.st_size)
         start = max(0, end - size)
         data = os.pread(file.fileno(), end - start, start)
     if start:
@@ -36,17 +39,19 @@ def read_piece(path: Path, end: int | None = None, size: int = CHUNK) -> Piece:
         if 0 <= newline < len(data) - 1:
             start += newline + 1
             data = data[newline + 1 :]
-    return Piece(data, start, start + len(data), stat.st_ino)
+    return Piece(data, start, start + len(data), found.st_ino, data[-_TAIL:])
 
 
 def read_growth(path: Path, after: Piece, size: int = CHUNK) -> Piece:
     """Return what came behind the piece *after*; from the start when the file was cut or replaced."""
     with _open(path) as file:
-        stat = os.fstat(file.fileno())
-        same = stat.st_ino == after.inode and stat.st_size >= after.end
+        found = os.fstat(file.fileno())
+        # A new file may get the inode of the old one, and may have grown beyond it by now.
+        tail = os.pread(file.fileno(), len(after.tail), after.end - len(after.tail))
+        same = found.st_ino == after.inode and found.st_size >= after.end and tail == after.tail
         start = after.end if same else 0
-        data = os.pread(file.fileno(), min(size, stat.st_size - start), start)
-    return Piece(data, start, start + len(data), stat.st_ino)
+        data = os.pread(file.fileno(), min(size, found.st_size - start), start)
+    return Piece(data, start, start + len(data), found.st_ino, ((after.tail if same else b"") + data)[-_TAIL:])
 
 
 def copy_log(path: Path, target: Path) -> int:
@@ -71,7 +76,12 @@ def existing(paths: "Iterator[tuple[str, Path]]") -> list[tuple[str, Path]]:
 
 def _open(path: Path) -> FileIO:
     try:
-        return path.open("rb", buffering=0)
+        # What is no file must not keep a thread waiting.
+        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        raise Refused(f"the log {path} cannot be read: it is no file")
     except FileNotFoundError:
         raise NotFound(f"there is no log {path}") from None
     except OSError as error:

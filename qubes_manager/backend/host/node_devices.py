@@ -1,5 +1,6 @@
 """The host's block devices, as libvirt's node devices tell them."""
 
+import asyncio
 from dataclasses import replace
 
 import libvirt
@@ -7,18 +8,26 @@ from lxml import etree
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.libvirt_errors import is_unsupported
-from qubes_manager.backend.host.daemon_paths import daemon_paths
-from qubes_manager.backend.host.host_usage import host_usage
+from qubes_manager.backend.host.daemon_paths import daemon_paths, is_on_this_machine
+from qubes_manager.backend.host.host_usage import host_usage, local_device
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.devices import BlockDevice
+from qubes_manager.core.devices import OPTICAL_DRIVE, BlockDevice
 
-_KINDS = {"cdrom": "optical drive", "floppy": "floppy drive"}
+_KINDS = {"cdrom": OPTICAL_DRIVE, "floppy": "floppy drive"}
 _IGNORED = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/nbd")
 
 
 async def list_block_devices(connection: LibvirtConnection) -> list[BlockDevice]:
     """Return the host's block devices, with what the host uses them for where that can be known."""
     return await connection.call("list the host’s block devices", _list_now, connection.uri)
+
+
+async def find_block_device(connection: LibvirtConnection, path: str) -> BlockDevice | None:
+    """Return the host's block device at *path*; of another machine only what libvirt lists there. Raises Refused."""
+    listed = await list_block_devices(connection)
+    if found := next((device for device in listed if device.path == path), None):
+        return found
+    return await asyncio.to_thread(local_device, path) if is_on_this_machine(connection.uri) else None
 
 
 def _list_now(raw: libvirt.virConnect, uri: str) -> list[BlockDevice]:

@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 from qubes_manager.core.errors import NotFound, QubesManagerError, TimedOut
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 _UNPRIVILEGED = "nobody"
 # The kernel's limit for a unix socket's path (sun_path in unix(7)), less the longest name that libvirt appends.
 _MAX_FOLDER = 107 - len("/run/libvirt/qemu/channel/123-a-domain-with-a-long/org.qemu.guest_agent.0")
@@ -69,12 +70,17 @@ class PrivateDaemon:
                 extra_groups=[] if user else None,
             )
         deadline = time.monotonic() + START_TIMEOUT
-        while not self.socket.exists():
+        while not self._answers():
             if self._process.poll() is not None:
                 raise QubesManagerError(f"libvirtd ended at once with code {self._process.returncode}", self._output())
             if time.monotonic() > deadline:
                 raise TimedOut(f"libvirtd did not open its socket within {START_TIMEOUT:.0f} s", self._output())
             time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        """Whether somebody listens on the socket; its file is there a moment earlier."""
+        with socket.socket(socket.AF_UNIX) as attempt:
+            return attempt.connect_ex(str(self.socket)) == 0
 
     def environment(self) -> dict[str, str]:
         """The variables that make libvirt keep everything below the folder."""

@@ -31,11 +31,11 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_that_was_built_by_the_same_recipe_is_taken_from_the_cache(tmp_path: Path) -> None:
     folder = tmp_path / f"tiny-guest-{recipe_digest()}"
     folder.mkdir()
-    (folder / "vmlinuz").touch()
+    (folder / "kernel").touch()
     (folder / "initrd.gz").touch()
     progress = HeardProgress()
     guest = build_tiny_guest(tmp_path, progress)
-    assert (guest.kernel, guest.initrd) == (folder / "vmlinuz", folder / "initrd.gz")
+    assert (guest.kernel, guest.initrd) == (folder / "kernel", folder / "initrd.gz")
     assert progress.steps == []
 
 

@@ -1,27 +1,13 @@
 """Programs of the host: what they say, and how they are ended with all that they started."""
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 
 from qubes_manager.backend.host.host_tools import run_long_tool, run_tool_now
 from qubes_manager.core.errors import Cancelled, NotFound, QubesManagerError, TimedOut
 from tests.heard_progress import HeardProgress
-
-
-def _ended(pid: int, patience: float = 10) -> bool:
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.05)
-    return False
+from tests.strays import until_gone
 
 
 def test_every_line_is_heard_and_the_last_says_what_failed() -> None:
@@ -43,7 +29,7 @@ def test_a_tool_that_is_cancelled_is_ended_with_what_it_started() -> None:
     with pytest.raises(Cancelled):
         run_long_tool(["sh", "-c", "sleep 600 & echo $!; wait"], on_line=hear, progress=progress)
     assert len(pids) == 1
-    assert _ended(pids[0])
+    until_gone(pids[0])
 
 
 def test_a_tool_that_takes_too_long_is_ended() -> None:

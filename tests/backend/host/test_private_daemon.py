@@ -70,3 +70,17 @@ def test_a_machine_without_libvirt_is_told_what_to_install(
     with pytest.raises(NotFound, match="install libvirt-daemon"):
         PrivateDaemon(shared_folder / "own").start()
     assert not (shared_folder / "own").exists()
+
+
+def test_it_is_started_when_somebody_listens_not_when_its_socket_is_there(
+    shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = PrivateDaemon(shared_folder / "own")
+    code = (
+        f"import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('{daemon.socket}'); time.sleep(0.3); "
+        f"open('{shared_folder}/own/listens', 'w'); s.listen(); time.sleep(20)"
+    )
+    stand_in(shared_folder, f'mkdir -p "{daemon.socket.parent}"; exec /usr/bin/python3 -c "{code}"', monkeypatch)
+    daemon.start()
+    assert (shared_folder / "own/listens").exists()
+    daemon.stop()

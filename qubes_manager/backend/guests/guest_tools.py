@@ -1,0 +1,178 @@
+"""The guest tools: our programs for guests as the files that they are there.
+
+The modules are those of this package, so that the host and its guests speak the same messages: all of ``guest``, and
+what that imports. They lie in a folder that is named after their digest, and each command names that folder: while
+tools are renewed, whatever starts finds all of the old ones or all of the new ones. Templates that we build have these
+files from the start; into others they go as an archive.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+FOLDER = "usr/lib/qubes-manager"
+# Its first line is the digest, which the service program tells the host; then come the places of all files.
+LIST = f"{FOLDER}/tools"
+_DAEMON = (f"{FOLDER}/crossing", "qubes_manager.guest.crossing.daemon")
+# Files of ``guest`` that are no modules, and their places.
+_FILES = {
+    "debian/private-volume.sh": f"{FOLDER}/private-volume",
+    "debian/qubes-manager-private.service": "etc/systemd/system/qubes-manager-private.service",
+    "debian/agent.conf": "etc/systemd/system/qemu-guest-agent.service.d/qubes-manager.conf",
+    # The session that shows windows.
+    "debian/gui_session.sh": f"{FOLDER}/gui-session",
+    "debian/in_session.sh": f"{FOLDER}/in-session",
+    "debian/list_apps.py": f"{FOLDER}/list-apps",
+    "debian/xpra.conf": f"{FOLDER}/xpra/xpra.conf",
+    "debian/qubes-manager-gui.service": "etc/systemd/system/qubes-manager-gui.service",
+    "debian/qubes-manager-bridge.service": "etc/systemd/system/qubes-manager-bridge.service",
+    "debian/60-qubes-manager.rules": "etc/udev/rules.d/60-qubes-manager.rules",
+    "debian/qubes-manager-crossing.service": "etc/systemd/system/qubes-manager-crossing.service",
+    "debian/qubes-manager-clock.service": "etc/systemd/system/qubes-manager-clock.service",
+    "debian/61-qubes-manager-crossing.rules": "etc/udev/rules.d/61-qubes-manager-crossing.rules",
+    # The session looks for settings there before it does in /etc/xdg, where this would be the file manager's own.
+    "debian/uca.xml": "usr/lib/qubes-manager/xdg/Thunar/uca.xml",
+    "debian/notifications.service": f"{FOLDER}/share/dbus-1/services/notifications.service",
+    "debian/gui-xdg.conf": "etc/systemd/system/qubes-manager-gui.service.d/xdg.conf",
+    "debian/file_manager_entries.sh": f"{FOLDER}/file-manager-entries",
+    # Behind Debian's own, 00-disable-autospawn.conf, which it takes back.
+    "debian/pulse-client.conf": "etc/pulse/client.conf.d/qubes-manager.conf",
+    **{
+        f"debian/nautilus/{name}": f"{FOLDER}/nautilus/{name}"
+        for name in (
+            "Copy to another domain",
+            "Move to another domain",
+            "Open in another domain",
+            "View in disposable",
+            "Edit in disposable",
+            "Convert PDF in disposable",
+            "Convert picture in disposable",
+        )
+    },
+}
+# What the session and file managers run, and what D-Bus starts.
+_PROGRAMS = (
+    (f"{FOLDER}/launcher", "qubes_manager.guest.session.launcher"),
+    (f"{FOLDER}/gui-bridge", "qubes_manager.guest.session.gui_bridge"),
+    (f"{FOLDER}/file-action", "qubes_manager.guest.commands.file_action"),
+    (f"{FOLDER}/notifications", "qubes_manager.guest.notifications"),
+)
+_LAUNCHER = """#!/usr/bin/python3
+import sys
+
+sys.path.insert(0, "/{folder}")
+from {module} import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+_IMPORT = re.compile(rb"^ *(?:from|import) (qubes_manager[\w.]*)(?: import (\([^)]*\)|.*))?$", re.MULTILINE)
+_FOR_CHECKERS = re.compile(rb"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
+# Characters of the digest.
+_SHORT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFile:
+    """A file's content and permissions; it is root's."""
+
+    data: bytes
+    mode: int = 0o644
+
+
+@lru_cache(1)
+def tools_digest() -> str:
+    """Return what tells these tools from those of another version; guests that have them say it."""
+    return _digest(_modules(), _others())
+
+
+def python_folder() -> str:
+    """Return where the modules are in a guest."""
+    return f"{FOLDER}/python-{tools_digest()}"
+
+
+@lru_cache(1)
+def tool_files() -> Mapping[str, ToolFile]:
+    """Return the tools by their places, which are relative to the guest's root."""
+    folder = python_folder()
+    files = {f"{folder}/{place}": ToolFile(data) for place, data in _modules().items()}
+    files |= {place: ToolFile(data, 0o755 if data.startswith(b"#!") else 0o644) for place, data in _others().items()}
+    for place, module in (*_commands(), _DAEMON, *_PROGRAMS):
+        files[place] = ToolFile(_LAUNCHER.format(folder=folder, module=module).encode(), 0o755)
+    files[LIST] = ToolFile("".join(f"{line}\n" for line in (tools_digest(), *sorted(files), LIST)).encode())
+    return files
+
+
+@lru_cache(1)
+def _modules() -> Mapping[str, bytes]:
+    """The modules by their places below the folder of all: those of ``guest``, and whatever they need."""
+    package = resources.files("qubes_manager")
+    found: dict[str, bytes] = {}
+    waiting, seen = [f"guest/{place}" for place in _python_files(package / "guest")], set[str]()
+    while waiting:
+        place = waiting.pop()
+        if f"qubes_manager/{place}" in found:
+            continue
+        data = (package / place).read_bytes()
+        found[f"qubes_manager/{place}"] = data
+        names = set(_imported(data)) - seen
+        seen |= names
+        waiting += [needed for name in names for needed in _places(package, name)]
+    return found
+
+
+def _python_files(folder: Traversable, prefix: str = "") -> Iterator[str]:
+    """``debian`` holds programs that are no modules."""
+    for entry in folder.iterdir():
+        place = f"{prefix}{entry.name}"
+        if entry.is_dir() and place != "debian":
+            yield from _python_files(entry, f"{place}/")
+        elif entry.name.endswith(".py"):
+            yield place
+
+
+def _imported(source: bytes) -> Iterator[str]:
+    """Names of ours that a module imports; some are no modules but what is in them."""
+    # The compiler's own reader takes twenty times as long, and the window asks for the digest.
+    for match in _IMPORT.finditer(_FOR_CHECKERS.sub(b"", source)):
+        module, names = match[1].decode(), (match[2] or b"").decode()
+        yield module
+        yield from (f"{module}.{name}" for name in re.findall(r"\w+", names))
+
+
+def _places(package: Traversable, name: str) -> Iterator[str]:
+    """The module of that name, if it is one of ours, and the packages that it is in."""
+    _top, *parts = name.split(".")
+    for count in range(len(parts) + 1):
+        path = "/".join(parts[:count])
+        yield from (
+            place.removeprefix("/")
+            for place in (f"{path}.py", f"{path}/__init__.py")
+            if package.joinpath(place.removeprefix("/")).is_file()
+        )
+
+
+def _others() -> Mapping[str, bytes]:
+    package = resources.files("qubes_manager.guest")
+    return {place: (package / name).read_bytes() for name, place in _FILES.items()}
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    """Places of the commands, and their modules."""
+    for entry in (resources.files("qubes_manager.guest") / "commands").iterdir():
+        if entry.name.startswith(("qvm_", "qrexec_")) and entry.name.endswith(".py"):
+            name = entry.name.removesuffix(".py")
+            yield f"usr/bin/{name.replace('_', '-')}", f"qubes_manager.guest.commands.{name}"
+    # Where programs that were written for Qubes look for it.
+    yield "usr/lib/qubes/qrexec-client-vm", "qubes_manager.guest.commands.qrexec_client_vm"
+
+
+def _digest(*parts: Mapping[str, bytes]) -> str:
+    seen = hashlib.sha256(_LAUNCHER.encode())
+    for files in parts:
+        for place, data in sorted(files.items()):
+            seen.update(f"{place} {len(data)}\n".encode() + data)
+    return seen.hexdigest()[:_SHORT]

@@ -1,0 +1,1 @@
+"""What crosses between domains: the ports it goes through and what is said there."""

@@ -1,0 +1,1 @@
+"""The program that carries what crosses between domains."""

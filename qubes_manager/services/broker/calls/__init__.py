@@ -1,0 +1,1 @@
+"""Calls that guests make, to one another and to this machine."""

@@ -1,0 +1,1 @@
+"""The inter-domain clipboard."""

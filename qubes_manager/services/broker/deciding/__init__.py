@@ -1,0 +1,1 @@
+"""Whether something may cross: the policy, the user, and the log of it."""

@@ -1,0 +1,1 @@
+"""Where the user sees what the broker has to say."""

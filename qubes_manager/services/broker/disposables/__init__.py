@@ -1,0 +1,1 @@
+"""The ends of disposables, and those that are kept ready."""

@@ -1,0 +1,1 @@
+"""Files that are copied, or opened in a disposable."""

@@ -1,0 +1,1 @@
+"""The talk with each guest, and this machine's part in calls."""
