@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.settlement import Settlement, needs_care
 from qubes_manager.core.signal import Signal
 from qubes_manager.services.domains.recovery import Recovery, needs_recovery
 from qubes_manager.services.hosts.store import Batch, DomainStore
-from qubes_manager.services.volumes.template_roots import Settlement, TemplateRoots, needs_settling
+from qubes_manager.services.volumes.raw_volumes import writable_raw
+from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 log = logging.getLogger(__name__)
 # A change that this program itself is making is left alone by its lock; nothing else needs haste.
@@ -27,22 +29,32 @@ class Caretaker:
         store: DomainStore,
         roots: TemplateRoots,
         recovery: Recovery,
+        to_qcow2: Callable[[DomainKey], Awaitable[object]],
         retry: float = _RETRY,
     ) -> None:
         self._store = store
         self._roots = roots
         self._recovery = recovery
-        # The name of a domain that was put in order.
+        self._to_qcow2 = to_qcow2
+        # What was done to put a domain in order, a sentence for people.
         self.recovered = Signal[str]()
         self._retry = retry
         self._waiting: dict[DomainKey, None] = {}
         self._untidy: dict[DomainKey, None] = {}
+        # Domains with raw volumes of earlier versions; each is converted once, or fails once, while this lives.
+        self._raw: dict[DomainKey, None] = {}
+        self._converted: set[DomainKey] = set()
         self._woken = asyncio.Event()
         roots.settled.connect(self._settled)
         store.on_batch(self._on_batch)
 
     def _on_batch(self, batch: Batch) -> None:
-        self._want(d for d in (*batch.added, *batch.changed) if needs_settling(d) or needs_recovery(d))
+        news = (*batch.added, *batch.changed)
+        self._want(d for d in news if needs_care(d) or needs_recovery(d))
+        raw = [d.key for d in news if d.state.is_over and not d.stale and not d.config.job and writable_raw(d)]
+        if fresh := [key for key in raw if key not in self._converted]:
+            self._raw.update(dict.fromkeys(fresh))
+            self._woken.set()
 
     def _want(self, domains: Iterable[Domain]) -> None:
         found = {domain.key: None for domain in domains if domain.activity is None}
@@ -68,6 +80,11 @@ class Caretaker:
             for key in untidy:
                 with _logged(key):
                     await self._roots.tidy(key)
+            raw, self._raw = self._raw, {}
+            for key in raw:
+                self._converted.add(key)
+                with _logged(key):
+                    await self._to_qcow2(key)
 
     async def _recover(self, key: DomainKey) -> None:
         domain = self._store.get(key)
@@ -75,8 +92,8 @@ class Caretaker:
             return
         was_broken = needs_recovery(domain)
         with _logged(key):
-            if await self._recovery.recover(domain) and was_broken:
-                self.recovered.emit(domain.name)
+            if (done := await self._recovery.recover(domain)) and was_broken:
+                self.recovered.emit(done)
         if (rest := self._store.get(key)) and needs_recovery(rest):
             asyncio.get_running_loop().call_later(self._retry, self._again, key)
 

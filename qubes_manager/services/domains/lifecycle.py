@@ -4,16 +4,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import PurePath
 
-from qubes_manager.backend.storage import volume_store
+from qubes_manager.backend.domains.image_locks import find_holders, is_lock_failure
 from qubes_manager.backend.storage.secrets import drop_secret, hold_secret
 from qubes_manager.core.domain import Activity, Domain, DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import HostCallFailed, HostUnreachable, QubesManagerError, Refused, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
-from qubes_manager.core.volumes import Role
+from qubes_manager.core.pauses import Pause
+from qubes_manager.core.volume_use import are_known, image_name
+from qubes_manager.core.volumes import chain
+from qubes_manager.services.domains.console_binding import bind_console_log
+from qubes_manager.services.domains.port_upgrade import add_missing_ports
+from qubes_manager.services.domains.sound import Sound
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
-from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.hosts.store import DomainStore, refuse_unfinished
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 log = logging.getLogger(__name__)
@@ -21,8 +27,10 @@ log = logging.getLogger(__name__)
 _LEFTOVER = "Overlay file"
 _WRONG_PASSPHRASE = "Invalid password"  # noqa: S105 - libvirt says so
 SHUTDOWN_TIMEOUT = 60.0
+# Seconds in which a write for which there is still no room stops a domain again.
+_STOPS_AGAIN = 0.5
 # Seconds that a template may take to tell its applications before it shuts down.
-_LAST_WORDS = 15.0
+_LAST_WORDS = 30.0
 
 
 class ShutdownTimedOut(TimedOut):
@@ -54,46 +62,97 @@ class Lifecycle:
         hosts: Hosts,
         store: DomainStore,
         roots: TemplateRoots,
+        sound: Sound,
         before_shutdown: Callable[[DomainKey], Awaitable[object]],
     ) -> None:
         self._hosts = hosts
         self._store = store
         self._roots = roots
+        self._sound = sound
         self._before_shutdown = before_shutdown
 
-    async def start(self, key: DomainKey, passphrase: str = "") -> None:
+    async def start(self, key: DomainKey, passphrase: str = "") -> bool:
         """Start a halted domain, or let a paused one go on; one that runs by now is left alone.
 
+        Returns whether it was halted until then, so that who ends it again ends nothing that others have started.
         Raises PassphraseNeeded, Refused, HostCallFailed.
         """
         # Another program may be starting it just now, in which it is paused for a moment.
         await self._hosts.refresh(key)
         domain = self._store.require(key)
-        actions = actions_on(self._hosts, domain)
         if domain.state in (DomainState.PAUSED, DomainState.SUSPENDED):
-            await actions.resume()
-            await self._hosts.refresh(key)
-            return
+            await self._resume(domain)
+            return False
         if domain.state.is_active:
-            return
+            return False
         with self._store.activity(key, Activity.STARTING):
             await self._start(key, passphrase)
+        return True
+
+    async def _resume(self, domain: Domain) -> None:
+        """Let it go on; raises Refused when what had stopped it does so again at once, or is not over."""
+        if domain.pause is Pause.STARTING:
+            return
+        if domain.pause and domain.pause.is_passing:
+            raise Refused(f"“{domain.name}” stands still: {domain.pause.value}; wait until that is over")
+        actions = actions_on(self._hosts, domain)
+        await actions.resume()
+        stopped = await actions.pauses_within(_STOPS_AGAIN)
+        await self._hosts.refresh(domain.key)
+        now = self._store.get(domain.key)
+        if stopped and now and now.state is DomainState.PAUSED:
+            raise Refused(f"“{domain.name}” paused again at once: {now.reason}; put that right, then resume it")
 
     async def _start(self, key: DomainKey, passphrase: str = "") -> None:
         """Prepare the disks of a halted domain and start it."""
         domain = self._store.require(key)
-        if domain.config.job:
-            raise Refused(f"“{domain.name}” is being made or removed; it cannot be started")
+        refuse_unfinished(domain)
         is_encrypted = any(d.encrypted and d.serial == "private" for d in domain.config.disks)
         if is_encrypted and not passphrase:
             raise PassphraseNeeded(domain, wrong=False)
-        async with self._roots.ready_to_start(key):
+        await bind_console_log(self._hosts, self._store, domain)
+        await add_missing_ports(self._hosts, domain)
+        async with self._sound.playing(key), self._roots.ready_to_start(key):
             start = actions_on(self._hosts, domain).start
-            if is_encrypted:
-                await self._start_encrypted(domain, passphrase, start)
-            else:
-                await self._start_over_leftovers(domain, start)
+            try:
+                if is_encrypted:
+                    await self._start_encrypted(domain, passphrase, start)
+                else:
+                    await self._start_over_leftovers(domain, start)
+            except QubesManagerError as error:
+                # While it was tried it may have been seen as paused.
+                with contextlib.suppress(QubesManagerError):
+                    await self._hosts.refresh(key)
+                if isinstance(error, HostCallFailed):
+                    raise await self._explained(domain, error) from error
+                raise
         await self._hosts.refresh(key)
+
+    async def _explained(self, domain: Domain, error: HostCallFailed) -> HostCallFailed:
+        """What libvirt said of a start that failed, with what people need to know to put it right."""
+        if is_lock_failure(error.details):
+            return HostCallFailed(f"cannot start “{domain.name}”: {await self._who_holds(domain)}", error.details)
+        if domain.state is DomainState.SAVED:
+            how = (
+                "if its saved state is of no use any more, discard it (“Discard saved state”, qvm-kill --discard-saved)"
+            )
+            return HostCallFailed(f"{error}; {how}", error.details)
+        return error
+
+    async def _who_holds(self, domain: Domain) -> str:
+        """Who has open what a domain's disks are made of, in words."""
+        connection = self._hosts.connection(domain.key.connection)
+        await self._hosts.refresh(domain.key)
+        domain = self._store.require(domain.key)
+        template = self._store.template_of(domain)
+        records = (*domain.config.volumes, *(template.config.volumes if template else ()))
+        disks = [PurePath(disk.source) for disk in domain.config.disks if disk.source]
+        # What stands on each other lies in one pool.
+        below = {str(disk.with_name(v.name)) for disk in disks for v in chain(image_name(disk.name), records)}
+        holders = await find_holders(connection, {*map(str, disks), *below}, domain.key.uuid)
+        if not holders:
+            return "another program on its host has one of its disks open"
+        return "; ".join(f"“{name}” has {file} open" for name, file in sorted(holders.items())) + ": end that first"
 
     async def _start_encrypted(self, domain: Domain, passphrase: str, start: Callable[[], Awaitable[None]]) -> None:
         connection = self._hosts.connection(domain.key.connection)
@@ -113,12 +172,9 @@ class Lifecycle:
         try:
             await start()
         except HostCallFailed as error:
-            template = self._store.template_of(domain)
-            if _LEFTOVER not in error.details or template is None or not template.is_read:
+            if _LEFTOVER not in error.details or not are_known(self._store.of_host(domain.key.connection)):
                 raise
-            volumes = [v for v in template.config.volumes if v.role is Role.ROOT]
-            connection = self._hosts.connection(domain.key.connection)
-            cleared = await volume_store.clear_leftovers(connection, volumes, domain.name)
+            cleared = await self._roots.clear_leftovers(domain)
             log.info("cleared what a crash left of “%s”: %s", domain.name, ", ".join(cleared))
             await start()
 
@@ -136,6 +192,10 @@ class Lifecycle:
     async def suspend(self, key: DomainKey) -> None:
         """Ask the guest to suspend to RAM."""
         await actions_on(self._hosts, self._store.require(key)).suspend()
+
+    async def discard_saved(self, key: DomainKey) -> None:
+        """Delete a domain's saved state, as in a power cut; what a template's run had changed goes with it."""
+        await self._roots.discard_saved(key)
 
     async def kill(self, key: DomainKey) -> None:
         """End the domain at once; what it had not saved is lost."""
@@ -192,7 +252,11 @@ class Lifecycle:
         await self._hear_last_words(domain)
         with self._hosts.connection(key.connection).listen() as events:
             await actions_on(self._hosts, domain).request_shutdown()
-            await self._wait_stopped(domain, events, timeout)
+            await self._hosts.refresh(key)
+            # One that had ended before gives no event any more.
+            now = self._store.get(key)
+            if now and now.state.is_active:
+                await self._wait_stopped(domain, events, timeout)
         await self._hosts.refresh(key)
 
     async def _wait_stopped(self, domain: Domain, events: "asyncio.Queue[Event]", timeout: float) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import category, east_asian_width
 
 from qubes_manager.core.domain import Domain, DomainConfig
 from qubes_manager.core.errors import BadInput
@@ -47,7 +48,9 @@ COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
         Column("NAME", "the domain's name", lambda d, c: d.name),
+        Column("TITLE", "what its user calls a disposable", lambda d, c: d.title),
         Column("STATE", "power state", lambda d, c: d.state.value),
+        Column("REASON", "why it is in its state: what a pause waits for", lambda d, c: d.reason),
         Column("CLASS", "what part it plays", lambda d, c: d.klass.value if d.klass else ""),
         Column("LABEL", "trust colour", lambda d, c: d.label.name if d.label else ""),
         Column("TEMPLATE", "where its system comes from", lambda d, c: c.template),
@@ -111,9 +114,21 @@ def cells(domain: Domain, columns: Sequence[Column]) -> list[str]:
 def align(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The rows under their heads, in columns."""
     table = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(map(_padded, row, widths)).rstrip() for row in table)
     return "\n".join(lines)
+
+
+def _padded(text: str, width: int) -> str:
+    # Ahead of what is wide or combines, ljust counts wrongly.
+    return text.ljust(width) if text.isascii() else text + " " * (width - _width(text))
+
+
+def _width(text: str) -> int:
+    """How many places of a terminal *text* takes (Unicode's East Asian width; marks stand upon the letter before)."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def table(domains: Iterable[Domain], fields: str = FORMATS["simple"]) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
+from qubes_manager.core.domain import NO_DISPOSABLES, Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import BadInput
-from qubes_manager.core.values import parse_bool, parse_number
+from qubes_manager.core.interfaces import SPELLINGS
+from qubes_manager.core.sound import HEARD, SILENT
+from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS, parse_bool, parse_number
 
 if TYPE_CHECKING:
     # Only commands that set something need the services behind this table.
@@ -27,6 +29,10 @@ class Property:
     write: Setter | None = None
     default: str | None = None
     about: str = ""
+    # The property of no domain that holds where this one is not set.
+    of_all: str = ""
+    # How it is set where the user has said that more may be lost than was named (None: as ever).
+    force: Setter | None = None
 
 
 def _name(text: str) -> str:
@@ -36,6 +42,15 @@ def _name(text: str) -> str:
 PROPERTIES: dict[str, Property] = {
     p.name: p
     for p in (
+        Property(
+            "audiovm",
+            lambda d, c: c.audiovm,
+            lambda s, key, text: s.set_audiovm(key, SILENT if text == "None" else text),
+            "",
+            f"what plays its sound, from the next start on: {HEARD} or {SILENT}; empty: {HEARD} for AppVMs, "
+            "disposables",
+        ),
+        Property("auto_cleanup", lambda d, c: str(d.is_disposable), about="gone when it stops"),
         Property(
             "autostart",
             lambda d, c: str(d.autostart),
@@ -47,9 +62,10 @@ PROPERTIES: dict[str, Property] = {
         Property(
             "default_dispvm",
             lambda d, c: c.default_dispvm,
-            lambda s, key, text: s.set_default_dispvm(key, _name(text)),
+            lambda s, key, text: s.set_default_dispvm(key, NO_DISPOSABLES if text == "None" else text),
             "",
-            "what disposables opened from here are made of",
+            f"what disposables that it asks for are made of; {NO_DISPOSABLES}: it may ask for none; empty: the default",
+            of_all="default_dispvm",
         ),
         Property(
             "include_in_backups",
@@ -71,21 +87,29 @@ PROPERTIES: dict[str, Property] = {
         Property(
             "maxmem",
             lambda d, c: str(c.maximum_memory_kib // 1024),
-            lambda s, key, text: s.set_maximum_memory(key, parse_number(text, "maxmem", 16, 1 << 24)),
+            lambda s, key, text: s.set_maximum_memory(key, parse_number(text, "maxmem", 1, MAX_MEMORY_MIB)),
             about="most memory, in MiB, from the next start on",
         ),
         Property(
             "memory",
             lambda d, c: str(c.initial_memory_kib // 1024),
-            lambda s, key, text: s.set_memory(key, parse_number(text, "memory", 16, 1 << 24)),
+            lambda s, key, text: s.set_memory(key, parse_number(text, "memory", 1, MAX_MEMORY_MIB)),
             about="memory, in MiB, from the next start on",
+        ),
+        Property(
+            "muted",
+            lambda d, c: str(c.muted),
+            lambda s, key, text: s.set_muted(key, parse_bool(text, "muted")),
+            "False",
+            "nothing of its sound is heard; at once",
         ),
         Property("name", lambda d, c: d.name, lambda s, key, text: s.rename(key, text), about="what it is called"),
         Property(
             "netvm",
             lambda d, c: c.netvm,
             lambda s, key, text: s.set_netvm(key, _name(text)),
-            about="what its network interface connects to, from the next start on: user, a libvirt network, or none",
+            about=f"what its (first) network interface connects to, from the next start on: {SPELLINGS}",
+            force=lambda s, key, text: s.set_netvm(key, _name(text), all_interfaces=True),
         ),
         Property(
             "provides_network",
@@ -108,11 +132,17 @@ PROPERTIES: dict[str, Property] = {
             "False",
             "disposables may be made of it",
         ),
+        Property(
+            "title",
+            lambda d, c: d.title,
+            lambda s, key, text: s.set_title(key, text),
+            about="what a disposable is shown as, with its name behind",
+        ),
         Property("uuid", lambda d, c: d.key.uuid, about="what tells it from all others"),
         Property(
             "vcpus",
             lambda d, c: str(c.vcpus),
-            lambda s, key, text: s.set_vcpus(key, parse_number(text, "vcpus", 1, 512)),
+            lambda s, key, text: s.set_vcpus(key, parse_number(text, "vcpus", 1, MAX_VCPUS)),
             about="virtual CPUs, from the next start on",
         ),
         Property(

@@ -1,27 +1,31 @@
 """Making domains: from a template, from a disk image, or from an ISO to install."""
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from qubes_manager.backend.domains.domain_xml import EMULATION_WORDS
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.guests.cloud_seed import write_seed
-from qubes_manager.backend.host.daemon_paths import daemon_paths
+from qubes_manager.backend.host.networks import check_netvm
 from qubes_manager.backend.storage import volume_store
+from qubes_manager.backend.storage.image_chain import local_names
 from qubes_manager.backend.storage.secrets import drop_secret, hold_secret, secret_uuid
+from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.creation_request import CreationRequest
-from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey
-from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.domain import GUI_FEATURE, NO_DISPOSABLES, Domain, DomainClass, DomainConfig, DomainKey
+from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
+from qubes_manager.services.files.host_paths import console_log_path, nvram_path
 from qubes_manager.services.files.scratch import scratch
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.image_uses import ImageUses
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
 from qubes_manager.services.making.making import Made, make_domain, plan_empty, plan_upload
@@ -31,18 +35,17 @@ from qubes_manager.services.volumes.template_roots import TemplateRoots
 # The kernel's words for a system that boots from the disk of that label, and for one with a private volume.
 SYSTEM_CMDLINE = "root=LABEL=root rw console=ttyS0 quiet"
 PRIVATE_WORD = "qubes_manager.private"
-# A template with this feature has the agent that application windows come from.
-GUI_FEATURE = "gui"
-# In software emulation these cost seconds of a start, and keep nobody out of anything.
-EMULATION_WORDS = "mitigations=off nokaslr tsc=reliable no_timer_check"
 
 
 class Creation:
     """Makes domains."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, roots: TemplateRoots, virt_types: VirtTypes) -> None:
+    def __init__(
+        self, hosts: Hosts, store: DomainStore, uses: ImageUses, roots: TemplateRoots, virt_types: VirtTypes
+    ) -> None:
         self._hosts = hosts
         self._store = store
+        self._uses = uses
         self._roots = roots
         self._virt_types = virt_types
 
@@ -54,23 +57,39 @@ class Creation:
         request.check()
         self._store.refuse_taken(uri, request.name)
         connection = self._hosts.connection(uri)
+        await check_netvm(connection, request.netvm)
         await volume_store.ensure_pool(connection)
         if request.template:
-            key = await self._from_template(uri, request, progress)
+            template = self._find(uri, request.template, DomainClass.TEMPLATE)
+            await self._roots.settle(template.key)
+            # Nobody removes it, or puts another root in the place of its own, before the domain's record names it.
+            async with domain_lock(template.key.uuid, template.name, shared=True):
+                await self._hosts.refresh(template.key)
+                key = await self._from_template(uri, request, self._store.require(template.key), progress)
         else:
+            image = await asyncio.to_thread(lambda: (request.image or Path()).expanduser().absolute())
+            await self._uses.refuse_source(image, moved=request.move)
+            taken = await asyncio.to_thread(local_names, str(image))
             async with ready_image(
-                request.image or Path(),
-                request.checksum,
-                as_qcow2=request.klass is DomainClass.TEMPLATE,
-                progress=progress,
+                image, request.checksum, discs=True, limit=request.unpack_limit, progress=progress
             ) as ready:
                 key = await self._from_image(uri, request, ready, progress)
-            if request.move and request.image and not ready.image.is_iso:
-                await asyncio.to_thread(request.image.expanduser().unlink)
         if request.autostart:
             await actions_on(self._hosts, self._store.require(key)).set_autostart(True)
             await self._hosts.refresh(key)
+        if request.move and not request.template and ready.path is None:
+            await self._take_away(image, taken, request.name)
         return key
+
+    async def _take_away(self, image: Path, taken: set[str], name: str) -> None:
+        """Delete an image that was moved into a domain; raises Refused when it is another by now, or in use."""
+        if await asyncio.to_thread(local_names, str(image)) != taken:
+            raise Refused(f"“{name}” was made, but “{image}” is not the same file any more: it stays")
+        try:
+            await self._uses.refuse_source(image, moved=True)
+            await asyncio.to_thread(image.unlink)
+        except (QubesManagerError, OSError) as error:
+            raise Refused(f"“{name}” was made, but “{image}” stays: {error}") from error
 
     def _find(self, uri: str, name: str, klass: DomainClass | None = None) -> Domain:
         domain = self._store.named(uri, name)
@@ -80,10 +99,9 @@ class Creation:
 
     # From a template.
 
-    async def _from_template(self, uri: str, request: CreationRequest, progress: Progress) -> DomainKey:
-        key = self._find(uri, request.template, DomainClass.TEMPLATE).key
-        await self._roots.settle(key)
-        template = self._store.require(key)
+    async def _from_template(
+        self, uri: str, request: CreationRequest, template: Domain, progress: Progress
+    ) -> DomainKey:
         current = template.config.volume(Role.ROOT)
         if current is None:
             raise Refused(f"the template “{request.template}” has no root that is whole yet")
@@ -150,28 +168,35 @@ class Creation:
         draft = await self._draft(uri, request, None, "")
         revision = draft.config.revision
         pool = request.pool or volume_store.POOL
-        ending = "qcow2" if image.is_iso or image.format == "qcow2" else "img"
-        name = volume_name(request.name, draft.uuid, Role.ROOT, ending, revision)
-        record = OwnVolume(Role.ROOT, pool, name, revision, verified=ready.verified)
+
+        def record(role: Role, ending: str, revision: int = 0, verified: str = "") -> OwnVolume:
+            name = volume_name(request.name, draft.uuid, role, ending, revision)
+            return OwnVolume(role, pool, name, revision, verified=verified)
+
         if image.is_iso:
-            plans = [plan_empty(connection, replace(record, verified=""), request.install_size)]
+            plans = [plan_empty(connection, record(Role.ROOT, "qcow2", revision), request.install_size)]
+            if ready.path is None:
+                medium = record(Role.MEDIUM, "iso", verified=ready.verified)
+                plans.append(plan_upload(connection, medium, ready.file, progress))
         else:
-            plans = [plan_upload(connection, record, image.path, progress)]
-        image_format = "qcow2" if image.is_iso else image.format
+            root = record(Role.ROOT, "qcow2", revision, ready.verified)
+            plans = [plan_upload(connection, root, ready.file, progress, checksum=ready.checksum)]
 
         async def finish(made: Made) -> NewDomain:
-            disks = [DiskSpec(made[Role.ROOT].path, image_format, boot_order=1)]
-            if image.is_iso:
-                disks.append(DiskSpec(str(image.path), "raw", cdrom=True, boot_order=2))
-            else:
-                # Without a seed the drive is empty, for discs that are inserted later.
-                disks.append(DiskSpec(made[Role.SEED].path if request.seed else "", "raw", cdrom=True))
-            return replace(draft, disks=tuple(disks))
+            disc = made.get(Role.MEDIUM) or made.get(Role.SEED)
+            # Without a disc the drive is empty, for those that are inserted later.
+            path = disc.path if disc else str(ready.path or "")
+            # What a template writes goes to a revision of its own, which only a start by this program makes.
+            is_template = request.klass is DomainClass.TEMPLATE
+            disks = (
+                DiskSpec(made[Role.ROOT].path, boot_order=1, transient=is_template),
+                DiskSpec(path, "raw", cdrom=True, boot_order=2 if image.is_iso else 0),
+            )
+            return replace(draft, disks=disks)
 
         async with self._seed(request, draft.uuid) as seed:
             if seed and not image.is_iso:
-                record = OwnVolume(Role.SEED, pool, volume_name(request.name, draft.uuid, Role.SEED, "iso"))
-                plans.append(plan_upload(connection, record, seed, SILENT))
+                plans.append(plan_upload(connection, record(Role.SEED, "iso"), seed, SILENT))
             return await make_domain(self._hosts, uri, draft, plans, finish)
 
     @asynccontextmanager
@@ -189,7 +214,9 @@ class Creation:
 
     async def _draft(self, uri: str, request: CreationRequest, template: Domain | None, kernel: str) -> NewDomain:
         """The domain but for its disks."""
-        dispvm = self._find(uri, request.default_dispvm) if request.default_dispvm else None
+        dispvm = None
+        if request.default_dispvm not in ("", NO_DISPOSABLES):
+            dispvm = self._find(uri, request.default_dispvm)
         config = DomainConfig(
             label=LABELS[request.label],
             klass=request.klass,
@@ -204,21 +231,23 @@ class Creation:
         )
         virt_type = request.virt_mode or await self._virt_types.best(uri, kernel)
         gui = bool(template and dict(template.config.features).get(GUI_FEATURE))
+        own = str(uuid.uuid4())
         return NewDomain(
             name=request.name,
-            uuid=str(uuid.uuid4()),
+            uuid=own,
             config=config,
             memory=request.memory,
             max_memory=request.max_memory,
             vcpus=request.vcpus,
             virt_type=virt_type,
             netvm=request.netvm,
-            console_log=await asyncio.to_thread(console_log_path, uri, request.name),
+            console_log=await asyncio.to_thread(console_log_path, uri, own),
             cmdline=request.kernelopts or boot_words(virt_type, private=request.klass is DomainClass.APP)
             if kernel
             else "",
             graphics=request.graphics,
             uefi=request.uefi,
+            nvram=await asyncio.to_thread(nvram_path, uri, own) if request.uefi else "",
             gui=gui,
         )
 
@@ -229,14 +258,3 @@ def boot_words(virt_type: str, *, private: bool) -> str:
     words += [EMULATION_WORDS] if virt_type == "qemu" else []
     words += [PRIVATE_WORD] if private else []
     return " ".join(words)
-
-
-def console_log_path(uri: str, name: str) -> str:
-    """Return where a new domain's serial console is logged; empty where the host's folders are unknown. Blocks."""
-    paths = daemon_paths(uri)
-    if paths is None:
-        return ""
-    # libvirt makes this folder only when the first domain has started.
-    with contextlib.suppress(OSError):
-        paths.qemu_logs.mkdir(parents=True, exist_ok=True)
-    return str(paths.qemu_logs / f"{name}-console.log")

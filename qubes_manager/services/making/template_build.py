@@ -1,6 +1,7 @@
 """Templates made of Debian packages."""
 
 import asyncio
+import functools
 import tempfile
 import uuid
 from dataclasses import replace
@@ -8,32 +9,43 @@ from pathlib import Path
 
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.guests.debian_template import BuiltTemplate, build_template, recipe_digest
+from qubes_manager.backend.guests.guest_tools import tools_digest
+from qubes_manager.backend.guests.xpra_package import build_notice
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS
-from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
+from qubes_manager.core.domain import GUI_FEATURE, TOOLS_FEATURE, DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
+from qubes_manager.services.files.host_paths import console_log_path
 from qubes_manager.services.files.scratch import scratch
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
-from qubes_manager.services.making.creation import GUI_FEATURE, boot_words, console_log_path
+from qubes_manager.services.making.creation import boot_words
 from qubes_manager.services.making.making import Made, make_domain, plan_upload
 
 TEMPLATE_LABEL = "black"
 
 
 class TemplateBuild:
-    """Builds templates on one connection; what the tools say goes to *log*, which the log viewer shows."""
+    """Builds templates on one connection.
 
-    def __init__(self, hosts: Hosts, store: DomainStore, virt_types: VirtTypes, log: Path) -> None:
+    What the tools say goes to *log*, which the log viewer shows; what is built from source stays in the folder *kept*.
+    """
+
+    def __init__(self, hosts: Hosts, store: DomainStore, virt_types: VirtTypes, log: Path, kept: Path) -> None:
         self._hosts = hosts
         self._store = store
         self._virt_types = virt_types
         self._log = log
+        self._kept = kept
+
+    def notice(self, recipe: TemplateRecipe) -> str:
+        """What a user is told before a build, since it takes longer than one expects; empty when there is nothing."""
+        return build_notice(recipe, self._kept)
 
     async def build(
         self,
@@ -48,8 +60,8 @@ class TemplateBuild:
     ) -> DomainKey:
         """Build a system and make a template of it; on any error nothing is left behind.
 
-        With *cache*, a folder, what was built of the same recipe before is taken from there, and kept. *memory* is in
-        MiB. Raises BadInput, NotFound without the tools, Refused, Cancelled, QubesManagerError.
+        With *cache*, a folder, all that was built of the same recipe before is taken from there, and kept. *memory* is
+        in MiB. Raises BadInput, NotFound without the tools, Refused, Cancelled, QubesManagerError.
         """
         check_name(name)
         recipe.check()
@@ -94,8 +106,8 @@ class TemplateBuild:
             memory=memory,
             vcpus=vcpus,
             netvm="user",
-            console_log=await asyncio.to_thread(console_log_path, uri, name),
-            gui=recipe.has_gui,
+            console_log=await asyncio.to_thread(console_log_path, uri, own),
+            gui=recipe.windows,
             virt_type=await self._virt_types.best(uri),
         )
 
@@ -104,7 +116,7 @@ class TemplateBuild:
             return replace(
                 draft,
                 virt_type=virt_type,
-                disks=(DiskSpec(made[Role.ROOT].path),),
+                disks=(DiskSpec(made[Role.ROOT].path, transient=True),),
                 kernel=made[Role.KERNEL].path,
                 initrd=made[Role.INITRD].path,
                 cmdline=boot_words(virt_type, private=False),
@@ -112,10 +124,13 @@ class TemplateBuild:
 
         return await make_domain(self._hosts, uri, draft, plans, finish)
 
-    def _build(self, recipe: TemplateRecipe, target: Path, progress: Progress) -> BuiltTemplate:
+    def _build(
+        self, recipe: TemplateRecipe, target: Path, progress: Progress, kept: Path | None = None
+    ) -> BuiltTemplate:
         self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._log.open("w", encoding="utf-8", buffering=1) as log:
-            return build_template(recipe, target, progress=progress, log_line=lambda line: log.write(f"{line}\n"))
+            sink = functools.partial(print, file=log)
+            return build_template(recipe, target, kept or self._kept, progress=progress, log_line=sink)
 
     def _build_cached(self, recipe: TemplateRecipe, cache: Path, progress: Progress) -> BuiltTemplate:
         folder = cache / f"debian-{recipe.suite}-{recipe_digest(recipe)}"
@@ -124,14 +139,15 @@ class TemplateBuild:
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=cache) as work:
                 made = Path(work) / "made"
-                self._build(recipe, made, progress)
+                self._build(recipe, made, progress, cache)
                 made.rename(folder)
         return BuiltTemplate(**{field: folder / name for field, name in names.items()})
 
 
 def _config(recipe: TemplateRecipe) -> DomainConfig:
     features = {"os": "Linux", "os-distribution": "debian", "suite": recipe.suite}
-    features |= {GUI_FEATURE: "1"} if recipe.has_gui else {}
+    features |= {GUI_FEATURE: "1"} if recipe.windows else {}
+    features[TOOLS_FEATURE] = tools_digest()
     return DomainConfig(
         label=LABELS[TEMPLATE_LABEL],
         klass=DomainClass.TEMPLATE,

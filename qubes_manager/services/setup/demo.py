@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from uuid import uuid4
 
 from qubes_manager.backend.domains.domain_actions import define
+from qubes_manager.backend.domains.domain_xml import EMULATION_WORDS
 from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.backend.guests.tiny_guest import TinyGuest, build_tiny_guest
 from qubes_manager.backend.storage import volume_store, volume_streams
@@ -12,26 +14,37 @@ from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.progress import SILENT, Progress
+from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.domains.removal import Removal
+from qubes_manager.services.files.host_paths import console_log_path
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.image_uses import ImageUses
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
-from qubes_manager.services.making.creation import console_log_path
 
 DEMO_TAG = "demo"
 DEMO_LABELS = {"work": "blue", "personal": "yellow", "untrusted": "red"}
 _MEMORY_MIB = 256
 # No timer check and no mitigations: in software emulation they cost seconds of a start.
-_CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check"
+_CMDLINE = f"console=ttyS0 quiet panic=-1 {EMULATION_WORDS}"
 
 
 class Demo:
     """Makes and removes the demo domains of one connection; the guest that they boot is kept in *cache*."""
 
-    def __init__(self, hosts: Hosts, store: DomainStore, removal: Removal, virt_types: VirtTypes, cache: Path) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        store: DomainStore,
+        uses: ImageUses,
+        removal: Removal,
+        virt_types: VirtTypes,
+        cache: Path,
+    ) -> None:
         self._hosts = hosts
         self._store = store
+        self._uses = uses
         self._removal = removal
         self._virt_types = virt_types
         self._cache = cache
@@ -56,13 +69,15 @@ class Demo:
         connection = self._hosts.connection(uri)
         await volume_store.ensure_pool(connection)
         kernel, initrd = [await self._boot_file(uri, guest, path) for path in (guest.kernel, guest.initrd)]
+        own = str(uuid4())
         new = NewDomain(
             name=name,
+            uuid=own,
             config=DomainConfig(label=LABELS[label], tags=tags, notes="A small demo guest."),
             memory=_MEMORY_MIB,
             vcpus=1,
             virt_type=await self._virt_types.best(uri, kernel.path),
-            console_log=await asyncio.to_thread(console_log_path, uri, name),
+            console_log=await asyncio.to_thread(console_log_path, uri, own),
             kernel=kernel.path,
             initrd=initrd.path,
             cmdline=_CMDLINE,
@@ -88,10 +103,14 @@ class Demo:
                 await self._hosts.refresh(domain.key)
             await self._removal.remove(domain.key)
             names.append(domain.name)
-        for name in await volume_store.volume_names(connection, volume_store.POOL):
-            if name.startswith(_VOLUME_PREFIX):
-                with contextlib.suppress(QubesManagerError):
-                    await volume_store.delete_volume(connection, volume_store.POOL, name)
+        found = await volume_store.volume_names(connection, volume_store.POOL)
+        boot = [OwnVolume(Role.KERNEL, volume_store.POOL, name) for name in found if name.startswith(_VOLUME_PREFIX)]
+        with contextlib.suppress(QubesManagerError):
+            # A copy of one of them boots the same files.
+            used = await self._uses.of_anyone(uri, boot)
+            for volume in boot:
+                if volume.name not in used:
+                    await volume_store.delete_volume(connection, volume.pool, volume.name)
         return names
 
 

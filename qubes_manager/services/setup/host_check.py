@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qubes_manager.backend.host import host_facts
 from qubes_manager.backend.host.daemon_paths import DaemonPaths, daemon_paths
+from qubes_manager.backend.viewers import needs
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
 from qubes_manager.services.hosts.hosts import Hosts
@@ -41,25 +42,39 @@ class HostCheck:
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
-    async def run(self, uri: str) -> list[Finding]:
-        """Return all findings; never raises: what cannot be found out is a finding too."""
-        findings = []
+    async def run(self, uri: str, trouble: str = "") -> list[Finding]:
+        """Return all findings; never raises: what cannot be found out is a finding too.
+
+        *trouble* is why there is no connection, where that was tried before.
+        """
+        versions = None
         try:
             connection = self._hosts.connection(uri)
             versions = await connection.call("read versions", host_facts.read_versions)
+            libvirt = Finding("libvirt", Verdict.GOOD, f"version {versions.libvirt}, {versions.hypervisor}")
         except QubesManagerError as error:
-            return [Finding("libvirt", Verdict.BAD, str(error), "Start libvirt, or choose another connection.")]
-        findings.append(Finding("libvirt", Verdict.GOOD, f"version {versions.libvirt}, {versions.hypervisor}"))
+            libvirt = Finding("libvirt", Verdict.BAD, trouble or str(error), await asyncio.to_thread(_advice_for, uri))
         paths = await asyncio.to_thread(daemon_paths, uri)
         if paths is None:
-            findings.append(
-                Finding("machine", Verdict.POOR, "it is not this one", "Its own figures can only be seen there.")
+            elsewhere = Finding(
+                "machine", Verdict.POOR, "it is not this one", "Its own figures can only be seen there."
             )
-            return findings
-        return findings + await asyncio.to_thread(_look_at_this_machine, uri, paths, versions.offers_kvm)
+            return [libvirt, elsewhere]
+        offers_kvm = versions.offers_kvm if versions else None
+        return [libvirt, *await asyncio.to_thread(_look_at_this_machine, uri, paths, offers_kvm)]
+
+    async def windows_trouble(self) -> str:
+        """Why applications' windows cannot be shown on this machine, and what to do; empty when they can."""
+        return " ".join(filter(None, await asyncio.to_thread(needs.windows_trouble)))
 
 
-def _look_at_this_machine(uri: str, paths: DaemonPaths, offers_kvm: bool) -> list[Finding]:
+def _advice_for(uri: str) -> str:
+    if "/session" in uri and "socket=" not in uri and host_facts.is_root():
+        return "You are root, who has no session of libvirt’s own: run this as yourself, or with -c qemu:///system."
+    return "Start libvirt, or choose another connection."
+
+
+def _look_at_this_machine(uri: str, paths: DaemonPaths, offers_kvm: bool | None) -> list[Finding]:
     return [
         _kvm(offers_kvm),
         _iommu(),
@@ -69,11 +84,13 @@ def _look_at_this_machine(uri: str, paths: DaemonPaths, offers_kvm: bool) -> lis
         _virtlogd(),
         _build_tools(),
         _windows(),
+        *_apart(),
+        _sound(uri),
         *_validation(),
     ]
 
 
-def _kvm(offers_kvm: bool) -> Finding:
+def _kvm(offers_kvm: bool | None) -> Finding:
     opens = host_facts.can_open_kvm()
     slow = "Domains run by software emulation, several times slower."
     if offers_kvm:
@@ -83,7 +100,9 @@ def _kvm(offers_kvm: bool) -> Finding:
             "KVM", Verdict.POOR, "this machine has none", f"{slow} Switch virtualisation on in the firmware."
         )
     if not opens:
-        return Finding("KVM", Verdict.POOR, "you may not open /dev/kvm", f"{slow} Run “adduser YOU kvm”, log in again.")
+        return Finding("KVM", Verdict.POOR, "you may not open /dev/kvm", f"{slow} {_joining('kvm')}")
+    if offers_kvm is None:
+        return Finding("KVM", Verdict.GOOD, "you may use its device; what libvirt makes of it is not known")
     return Finding("KVM", Verdict.POOR, "the device is there, but libvirt does not offer it", slow)
 
 
@@ -119,9 +138,11 @@ def _groups(uri: str) -> list[Finding]:
     belongs = host_facts.in_group("libvirt")
     if belongs:
         return [Finding("group libvirt", Verdict.GOOD, "you belong to it")]
-    return [
-        Finding("group libvirt", Verdict.BAD, "you do not belong to it", "Run “adduser YOU libvirt”, log in again.")
-    ]
+    return [Finding("group libvirt", Verdict.BAD, "you do not belong to it", _joining("libvirt"))]
+
+
+def _joining(group: str) -> str:
+    return f"Run “usermod -aG {group} YOU” as root, log in again."
 
 
 def _virtlogd() -> Finding:
@@ -131,10 +152,12 @@ def _virtlogd() -> Finding:
 
 
 def _build_tools() -> Finding:
-    missing = [package for tool, package in _BUILD_TOOLS.items() if not host_facts.has_tool(tool)]
+    missing = [tool for tool in _BUILD_TOOLS if not host_facts.has_tool(tool)]
     if missing:
-        advice = f"Run “apt-get install {' '.join(missing)}”, or import an image instead."
-        return Finding("building templates", Verdict.POOR, f"{', '.join(missing)} not installed", advice)
+        packages = " ".join(_BUILD_TOOLS[tool] for tool in missing)
+        way = f"Run “apt-get install {packages}”" if host_facts.has_tool("apt-get") else "Install them"
+        found = f"{', '.join(missing)} not installed"
+        return Finding("building templates", Verdict.POOR, found, f"{way}, or import an image instead.")
     if not host_facts.has_identities():
         advice = "Run “usermod --add-subuids 100000-165535 --add-subgids 100000-165535 YOU” as root."
         return Finding("building templates", Verdict.POOR, "you have no identities for a user namespace", advice)
@@ -142,9 +165,29 @@ def _build_tools() -> Finding:
 
 
 def _windows() -> Finding:
-    if host_facts.has_tool("xpra"):
-        return Finding("application windows", Verdict.GOOD, "xpra is installed")
-    return Finding("application windows", Verdict.POOR, "xpra is not installed", "Run “apt-get install xpra”.")
+    trouble, advice = needs.windows_trouble()
+    if trouble:
+        return Finding("application windows", Verdict.POOR, trouble, advice)
+    return Finding("application windows", Verdict.GOOD, "what shows them is there, and a sandbox for it can be had")
+
+
+def _apart() -> list[Finding]:
+    match needs.shares_screen():
+        case None:
+            return []
+        case False:
+            return [Finding("windows apart", Verdict.GOOD, "what shows a domain’s windows gets at no others")]
+        case _:
+            found = "X11 lets every program see the other windows, read the keyboard and type"
+            advice = "A guest that took over what shows its windows could do so too: Wayland keeps them apart."
+            return [Finding("windows apart", Verdict.POOR, found, advice)]
+
+
+def _sound(uri: str) -> Finding:
+    trouble, advice = host_facts.sound_trouble(uri)
+    if trouble:
+        return Finding("sound", Verdict.POOR, trouble, advice)
+    return Finding("sound", Verdict.GOOD, "what domains play is heard on this machine")
 
 
 def _validation() -> list[Finding]:

@@ -7,17 +7,19 @@ from dataclasses import replace
 
 import pytest
 
+from qubes_manager.backend.user.owner import owner
 from qubes_manager.core.domain import Activity, Domain, DomainConfig, DomainKey, DomainState, Job
 from qubes_manager.core.errors import HostCallFailed, Refused
+from qubes_manager.core.settlement import Outcome, Settlement
 from qubes_manager.core.signal import Signal
+from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.domains import caretaker as module
 from qubes_manager.services.domains.caretaker import Caretaker
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.volumes.template_roots import Outcome, Settlement
 from tests.build import domain
 from tests.waiting import until
 
-BROKEN = domain("broken", state=DomainState.HALTED, config=DomainConfig(job=Job.CREATE))
+BROKEN = domain("broken", state=DomainState.HALTED, config=DomainConfig(job=Job.CREATE, job_by=owner()))
 ENDED = domain("ended", state=DomainState.HALTED, config=DomainConfig(trial=2))
 WHOLE = domain("whole", state=DomainState.HALTED)
 
@@ -43,24 +45,30 @@ class Recovery:
         self.others_work = 0
         self.tried: list[str] = []
 
-    async def recover(self, domain: Domain) -> bool:
+    async def recover(self, domain: Domain) -> str:
         self.tried.append(domain.name)
         if self.others_work:
             self.others_work -= 1
-            return False
+            return ""
         if domain.name == "fails":
             raise HostCallFailed("the host says no")
         self._store.put([replace(domain, config=DomainConfig())])
-        return True
+        return domain.name
 
 
 class Scene:
     def __init__(self) -> None:
         self.store, self.roots = DomainStore(), Roots()
         self.recovery = Recovery(self.store)
-        self.caretaker = Caretaker(self.store, self.roots, self.recovery, retry=0.02)  # type: ignore[arg-type]
+        self.converted: list[DomainKey] = []
+        self.caretaker = Caretaker(self.store, self.roots, self.recovery, self.convert, retry=0.02)  # type: ignore[arg-type]
         self.recovered: list[str] = []
         self.caretaker.recovered.connect(self.recovered.append)
+
+    async def convert(self, key: DomainKey) -> None:
+        self.converted.append(key)
+        if key.uuid == "full":
+            raise HostCallFailed("the pool is full")
 
     def settle(self, outcome: Outcome, uuid: str = "t") -> None:
         self.roots.settled.emit(Settlement(DomainKey("x", uuid), "t", outcome, 2, 2))
@@ -123,6 +131,17 @@ async def test_only_what_was_kept_makes_chains_longer_and_is_tidied(scene: Scene
     await until(lambda: scene.roots.tidied)
     await scene.rest()
     assert scene.roots.tidied == ["c"]
+
+
+async def test_raw_volumes_of_halted_domains_are_converted_once(scene: Scene) -> None:
+    raw = DomainConfig(volumes=(OwnVolume(Role.ROOT, "p", "old.root.img"),))
+    domains = [replace(WHOLE, key=DomainKey("x", uuid), config=raw) for uuid in ("full", "halted", "running")]
+    domains[2] = replace(domains[2], state=DomainState.RUNNING)
+    for _ in range(2):
+        scene.store.put(domains)
+        await until(lambda: len(scene.converted) >= 2)
+        await scene.rest()
+    assert sorted(key.uuid for key in scene.converted) == ["full", "halted"]
 
 
 async def test_a_failure_is_logged_and_the_rest_is_done(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

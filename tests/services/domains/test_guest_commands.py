@@ -34,7 +34,7 @@ async def test_the_users_option_says_how_long_a_guest_is_waited_for(
 
     monkeypatch.setattr(GuestAgent, "wait", give_up)
     world.gui_options.put({"startup_timeout": 90})
-    world.gui_options.put({"startup_timeout": 5}, "runs")
+    world.gui_options.put({"startup_timeout": 5}, world.named("runs"))
     for name, seconds in (("runs", 5), ("off", 90)):
         with pytest.raises(GuestError, match=f"not within {seconds} s"):
             await world.commands.ready(world.named(name).key)

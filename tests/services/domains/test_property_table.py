@@ -10,6 +10,7 @@ from tests.services.conftest import MakeWorld, World
 
 # A value of each that a halted AppVM with a kernel from outside can have.
 VALUES = {
+    "audiovm": "none",
     "autostart": "True",
     "default_dispvm": "app",
     "include_in_backups": "False",
@@ -17,6 +18,7 @@ VALUES = {
     "label": "red",
     "maxmem": "3000",
     "memory": "300",
+    "muted": "True",
     "netvm": "default",
     "provides_network": "True",
     "template": "debian",
@@ -32,8 +34,9 @@ async def world(driver_world: MakeWorld) -> World:
 
 
 def test_each_property_that_can_be_set_is_tried() -> None:
-    # The test driver has one mode only, and a handle of libvirt's keeps the name that it came with.
-    assert {p.name for p in PROPERTIES.values() if p.write} == {*VALUES, "virt_mode", "name"}
+    # The test driver has one mode only, a handle of libvirt's keeps the name that it came with, and only disposables
+    # have a title.
+    assert {p.name for p in PROPERTIES.values() if p.write} == {*VALUES, "virt_mode", "name", "title"}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -68,7 +71,7 @@ async def test_no_network_is_written_as_none_or_nothing(world: World, word: str)
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("memory", "15"), ("memory", "-20"), ("vcpus", "513"), ("maxmem", "1.5"), ("autostart", "maybe")],
+    [("memory", "0"), ("memory", "-20"), ("vcpus", "8193"), ("maxmem", "1.5"), ("autostart", "maybe")],
 )
 async def test_a_value_that_means_nothing_is_bad_input_of_that_name(world: World, name: str, text: str) -> None:
     write = find_property(name).write
@@ -79,5 +82,7 @@ async def test_a_value_that_means_nothing_is_bad_input_of_that_name(world: World
 
 
 def test_a_name_that_is_none_is_answered_with_all_there_are() -> None:
-    with pytest.raises(BadInput, match="property: 'colour' cannot be used; use one of autostart, class"):
+    with pytest.raises(
+        BadInput, match="property: 'colour' cannot be used; use one of audiovm, auto_cleanup, autostart"
+    ):
         find_property("colour")

@@ -1,8 +1,11 @@
 """What can be cloned, and what of it is copied; real clones are in tests/integration/test_templates.py."""
 
+from typing import Any
+
 import pytest
 
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
+from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.errors import BadInput, QubesManagerError, Refused
 from qubes_manager.core.progress import SILENT
@@ -97,3 +100,23 @@ async def test_what_a_domain_owns_is_copied_to_where_it_is_wanted(world: World) 
         plans = world.cloning._plans(world.named("own"), "copy", "4" * 8, pool, SILENT)
         records = [(plan.record.role, plan.record.pool, plan.record.revision) for plan in plans]
         assert records == [(Role.ROOT, wanted, 0), (Role.PRIVATE, wanted, 0)]
+
+
+async def test_no_disk_that_the_original_writes_to_is_the_copys_at_any_moment(
+    driver_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = volume(Role.ROOT, "o.root.qcow2")
+    attached = (DiskSpec("/stick.img", "raw"), DiskSpec("/disc.iso", "raw", cdrom=True))
+    disks = (DiskSpec(f"{FOLDER}/{root.name}"), *attached)
+    world = await driver_world([NewDomain("own", DomainConfig(volumes=(root,)), disks=disks)], [root.name])
+    half: list[str] = []
+    copy_volume = volume_store.copy_volume
+
+    async def look_and_copy(*words: Any) -> volume_store.Volume:
+        half.extend(disk.source for disk in world.named("copy").config.disks)
+        return await copy_volume(*words)
+
+    monkeypatch.setattr(volume_store, "copy_volume", look_and_copy)
+    (own,) = world.store.require(await world.cloning.clone(world.named("own").key, "copy")).config.volumes
+    assert half == ["/disc.iso"], "who starts it too early writes into nothing of the original"
+    assert [disk.source for disk in world.named("copy").config.disks] == [f"{FOLDER}/{own.name}", "/disc.iso"]

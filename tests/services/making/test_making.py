@@ -17,7 +17,8 @@ from tests.heard_progress import HeardProgress
 from tests.services.conftest import World
 
 ROOT, PRIVATE, SEED = (
-    OwnVolume(role, volume_store.POOL, f"new.{role.value}.img") for role in (Role.ROOT, Role.PRIVATE, Role.SEED)
+    OwnVolume(role, volume_store.POOL, f"new.0123abcd.{role.value}.img")
+    for role in (Role.ROOT, Role.PRIVATE, Role.SEED)
 )
 
 

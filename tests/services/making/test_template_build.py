@@ -13,7 +13,7 @@ from qubes_manager.core.template_recipe import TemplateRecipe
 from qubes_manager.core.volumes import Role
 from tests.services.conftest import MakeWorld, World
 
-PLAIN, WINDOWS = TemplateRecipe("trixie"), TemplateRecipe("bookworm")
+PLAIN, WINDOWS = TemplateRecipe("trixie", windows=False), TemplateRecipe("bookworm")
 
 
 def build_beforehand(cache: Path, recipe: TemplateRecipe) -> None:
@@ -50,7 +50,7 @@ async def test_another_recipe_is_not_in_the_cache_and_a_build_that_fails_leaves_
     build_beforehand(tmp_path / "cache", PLAIN)
     monkeypatch.setenv("PATH", "/nonexistent")
     kept = list((tmp_path / "cache").iterdir())
-    other = TemplateRecipe("trixie", packages=("vim",))
+    other = TemplateRecipe("trixie", packages=("vim",), windows=False)
     with pytest.raises(NotFound, match="mmdebstrap is not installed"):
         await qemu_world.templates.build(qemu_world.uri, "debian", other, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == kept

@@ -47,7 +47,11 @@ async def test_what_only_has_the_name_of_one_is_neither_made_anew_nor_removed(
     assert len(await demo.create(uri)) == 2
     assert sorted(await demo.remove(uri)) == ["personal", "untrusted"]
     assert "work" in await qemu_world.names()
+    # It boots what they booted.
+    assert len(await qemu_world.volume_names()) == 2
     await qemu_world.removal.remove(own)
+    assert await demo.remove(uri) == []
+    assert await qemu_world.volume_names() == []
 
 
 async def test_where_all_names_are_taken_nothing_is_built(

@@ -1,5 +1,6 @@
 """Every step of the set-up can be repeated: what is there stays. What makes things is a stand-in that may fail."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ class Scene:
         return {d.name for d in self.store.domains.values()}
 
 
+@pytest.mark.parametrize(("there", "suite"), [("", "trixie"), ("mine", "trixie"), ("debian-12", "bookworm")])
+def test_a_release_that_is_there_is_not_replaced_by_a_newer_one(scene: "Scene", there: str, suite: str) -> None:
+    config = DomainConfig(klass=DomainClass.TEMPLATE)
+    scene.store.put([domain(there, key=DomainKey(URI, there), config=config)] if there else [])
+    assert scene.setup.usual_suite(URI) == suite
+
+
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
@@ -63,8 +71,10 @@ async def test_an_empty_machine_gets_a_template_and_three_domains_of_it(scene: S
     assert scene.setup.templates(URI) == ["debian-13"]
     assert (result.template, [key.uuid for key in result.made]) == ("debian-13", ["work", "personal", "untrusted"])
     assert [(r.label, r.template, r.memory, r.klass) for r in scene.maker.requests] == [
-        (label, "debian-13", 300, DomainClass.APP) for label in ("blue", "yellow", "red")
+        (label, "debian-13", 300, DomainClass.APP) for label in ("blue", "yellow", "red", "red")
     ]
+    assert [r.name for r in scene.maker.requests if r.template_for_dispvms] == ["default-dvm"]
+    assert scene.defaults.get("default_dispvm") == "default-dvm"
     assert scene.defaults.get("default_template") == "debian-13"
 
 
@@ -98,4 +108,14 @@ async def test_an_image_or_a_template_that_is_there_may_take_the_place_of_a_buil
     assert (load.klass, load.image, load.checksum) == (DomainClass.TEMPLATE, Path("/cloud.img"), "a" * 64)
     named = SetupPlan(None, "mine", domains=(("two", "blue"),))
     await scene.setup.run(URI, named)
-    assert scene.names() == {"mine", "one", "two"}
+    assert scene.names() == {"mine", "default-dvm", "one", "two"}
+
+
+async def test_what_disposables_are_made_of_is_made_where_it_is_wanted_and_replaces_no_choice(scene: Scene) -> None:
+    await scene.setup.run(URI, replace(PLAN, disposables=False))
+    assert "default-dvm" not in scene.names()
+    assert scene.defaults.get("default_dispvm") == ""
+    scene.defaults.set("default_dispvm", "mine")
+    await scene.setup.run(URI, PLAN)
+    assert "default-dvm" in scene.names()
+    assert scene.defaults.get("default_dispvm") == "mine"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from qubes_manager.backend.host import host_facts
-from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.backend.viewers import needs
 from qubes_manager.services.setup.host_check import Finding, HostCheck, Verdict, _groups
 from tests.services.conftest import MakeWorld, World
 
@@ -21,8 +21,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     def have(**facts: object) -> None:
         for name, value in facts.items():
-            assert hasattr(host_facts, name)
-            monkeypatch.setattr(host_facts, name, lambda *_args, found=value: found)
+            place = needs if hasattr(needs, name) else host_facts
+            assert hasattr(place, name)
+            monkeypatch.setattr(place, name, lambda *_args, found=value: found)
 
     have(
         can_open_kvm=True,
@@ -32,6 +33,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         in_group=True,
         has_tool=True,
         has_identities=True,
+        windows_trouble=("", ""),
+        shares_screen=False,
+        sound_trouble=("", ""),
         host_validation=[],
         read_versions=host_facts.Versions("9.0.0", "QEMU 7.2.0", True),
     )
@@ -55,7 +59,7 @@ NO_KVM = host_facts.Versions("9.0.0", "QEMU 7.2.0", False)
     ("title", "facts", "verdict", "words"),
     [
         ("KVM", {"read_versions": NO_KVM, "can_open_kvm": None}, POOR, "this machine has none"),
-        ("KVM", {"read_versions": NO_KVM, "can_open_kvm": False}, POOR, "“adduser YOU kvm”"),
+        ("KVM", {"read_versions": NO_KVM, "can_open_kvm": False}, POOR, "“usermod -aG kvm YOU”"),
         ("KVM", {"read_versions": NO_KVM}, POOR, "libvirt does not offer it"),
         ("KVM", {"can_open_kvm": False}, GOOD, "libvirt offers it"),
         ("IOMMU", {"iommu_groups": 0}, POOR, "Switch VT-d or AMD-Vi on"),
@@ -66,9 +70,11 @@ NO_KVM = host_facts.Versions("9.0.0", "QEMU 7.2.0", False)
         ("disk", {"free_space": 5 * GIB}, POOR, "A template takes 2 to 5 GiB"),
         ("disk", {"free_space": 30 * GIB}, GOOD, "30.0 GiB free for volumes"),
         ("virtlogd", {"has_tool": False}, POOR, "can fill the disk"),
-        ("building templates", {"has_tool": False}, POOR, "“apt-get install mmdebstrap e2fsprogs qemu-utils uidmap”"),
+        ("building templates", {"has_tool": False}, POOR, "newuidmap not installed Install them"),
         ("building templates", {"has_identities": False}, POOR, "usermod --add-subuids"),
-        ("application windows", {"has_tool": False}, POOR, "“apt-get install xpra”"),
+        ("application windows", {"windows_trouble": ("no bwrap", "Get it.")}, POOR, "no bwrap Get it."),
+        ("windows apart", {"shares_screen": True}, POOR, "Wayland keeps them apart"),
+        ("sound", {"sound_trouble": ("no sound server answers", "Run one.")}, POOR, "no sound server answers Run one."),
         ("virt-host-validate: for x", {"host_validation": [("for x", "FAIL", "do y")]}, POOR, "do y"),
     ],
 )
@@ -79,6 +85,15 @@ async def test_what_is_missing_is_said_with_what_to_do(
     finding = (await found(qemu_world))[title]
     assert finding.verdict is verdict
     assert words in f"{finding.found} {finding.advice}"
+
+
+async def test_packages_are_named_where_apt_is_there(
+    qemu_world: World, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    monkeypatch.setattr(host_facts, "has_tool", lambda name: name in ("apt-get", "qemu-img"))
+    advice = (await found(qemu_world))["building templates"].advice
+    assert advice == "Run “apt-get install mmdebstrap e2fsprogs uidmap”, or import an image instead."
 
 
 async def test_of_what_the_validation_says_only_trouble_is_passed_on(qemu_world: World, machine: Machine) -> None:
@@ -92,7 +107,7 @@ async def test_the_group_counts_for_the_systems_daemon_only(qemu_world: World, m
     machine(in_group=False)
     assert "group libvirt" not in await found(qemu_world)
     (finding,) = _groups("qemu:///system")
-    assert (finding.verdict, "adduser YOU libvirt" in finding.advice) == (BAD, True)
+    assert (finding.verdict, "usermod -aG libvirt YOU" in finding.advice) == (BAD, True)
 
 
 async def test_of_another_machine_only_libvirt_is_seen(driver_world: MakeWorld) -> None:
@@ -101,10 +116,40 @@ async def test_of_another_machine_only_libvirt_is_seen(driver_world: MakeWorld) 
     assert findings["machine"].found == "it is not this one"
 
 
-async def test_a_libvirt_that_is_gone_is_a_finding_and_no_error(driver_world: MakeWorld, daemon: PrivateDaemon) -> None:
+@pytest.mark.parametrize(
+    ("uri", "is_root", "advice"),
+    [
+        ("qemu:///session", False, "Start libvirt, or choose another connection."),
+        ("qemu:///session", True, "run this as yourself, or with -c qemu:///system."),
+        ("qemu:///system", True, "Start libvirt, or choose another connection."),
+    ],
+)
+async def test_a_libvirt_that_is_not_there_is_one_finding_among_the_others(
+    driver_world: MakeWorld, machine: Machine, uri: str, is_root: bool, advice: str
+) -> None:
+    machine(is_root=is_root, can_open_kvm=True)
+    check = HostCheck((await driver_world()).hosts)
+    gone, *others = await check.run(uri, "libvirtd is not running there")
+    assert (gone.title, gone.verdict, gone.found) == ("libvirt", BAD, "libvirtd is not running there")
+    assert gone.advice.endswith(advice)
+    assert {"KVM", "memory", "application windows"} <= {finding.title for finding in others}
+    assert {finding.verdict for finding in others} == {GOOD}
+
+
+async def test_a_connection_that_broke_is_a_finding_and_no_error(driver_world: MakeWorld) -> None:
     world = await driver_world()
     await world.hosts.close()
-    for uri in (world.uri, "qemu:///nobody/connected"):
-        (finding,) = await HostCheck(world.hosts).run(uri)
-        assert (finding.title, finding.verdict) == ("libvirt", BAD)
-        assert finding.advice == "Start libvirt, or choose another connection."
+    first, *_ = await HostCheck(world.hosts).run(world.uri)
+    assert (first.title, first.verdict) == ("libvirt", BAD)
+
+
+async def test_without_a_screen_nothing_is_said_of_what_it_keeps_apart(qemu_world: World, machine: Machine) -> None:
+    machine(shares_screen=None)
+    assert "windows apart" not in await found(qemu_world)
+
+
+async def test_one_sentence_says_whether_windows_can_be_shown(driver_world: MakeWorld, machine: Machine) -> None:
+    check = HostCheck((await driver_world()).hosts)
+    assert await check.windows_trouble() == ""
+    machine(windows_trouble=("There is no xpra.", "Get it."))
+    assert await check.windows_trouble() == "There is no xpra. Get it."
