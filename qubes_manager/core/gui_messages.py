@@ -1,7 +1,4 @@
-"""What is said between the gui service and its clients, the manager and the commands.
-
-Each request is answered once, with ``Done`` or ``Failed``. Who follows is told news besides.
-"""
+"""What is said between the gui service and its clients, the manager and the commands."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,9 +6,7 @@ from typing import ClassVar
 
 from qubes_manager.core.gui_status import GuiStatus
 from qubes_manager.core.json_lines import MAX_STARTUP_ID, BadMessage, Fields, Message, shown
-
-# Characters of what is said to people.
-MAX_SENTENCE = 1000
+from qubes_manager.core.service_messages import Done, Failed, Follow, Notice
 
 
 class ConsoleKind(StrEnum):
@@ -21,11 +16,11 @@ class ConsoleKind(StrEnum):
     SERIAL = "serial"
 
 
-@dataclass(frozen=True, slots=True)
-class Follow(Message):
-    """Tell me how all windows stand, and news from now on."""
+class Port(StrEnum):
+    """What of a domain one program at a time may have."""
 
-    TYPE: ClassVar[str] = "follow"
+    WINDOWS = "windows"
+    SERIAL = "serial console"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +37,37 @@ class OpenConsole(Message):
     TYPE: ClassVar[str] = "console"
     uuid: str
     kind: ConsoleKind
+    take_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Show(Message):
+    """Show a domain's windows here; *take_over* them from whoever of the user's programs shows them elsewhere."""
+
+    TYPE: ClassVar[str] = "show"
+    uuid: str
+    take_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Message):
+    """Let go of a domain's port, windows or console: another of the user's services takes it over."""
+
+    TYPE: ClassVar[str] = "release"
+    uuid: str
+    port: Port
 
 
 @dataclass(frozen=True, slots=True)
 class AnnounceLaunch(Message):
-    """An application is being launched in a domain; *startup_id* is the desktop's name for that."""
+    """An application is being launched in a domain; *startup_id* is the desktop's name for that, or empty."""
 
     TYPE: ClassVar[str] = "launching"
     uuid: str
     startup_id: str
 
 
-Request = Follow | Reload | OpenConsole | AnnounceLaunch
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Message):
-    """What was requested is done."""
-
-    TYPE: ClassVar[str] = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Failed(Message):
-    """What was requested could not be done."""
-
-    TYPE: ClassVar[str] = "failed"
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice(Message):
-    """Something went wrong that nobody waits for."""
-
-    TYPE: ClassVar[str] = "notice"
-    text: str
+Request = Follow | Reload | OpenConsole | Show | Release | AnnounceLaunch
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,11 @@ def parse_request(line: bytes) -> Request:
         case Reload.TYPE:
             return Reload()
         case OpenConsole.TYPE:
-            return OpenConsole(fields.uuid("uuid"), fields.choice("kind", ConsoleKind))
+            return OpenConsole(fields.uuid("uuid"), fields.choice("kind", ConsoleKind), fields.truth("take_over"))
+        case Show.TYPE:
+            return Show(fields.uuid("uuid"), fields.truth("take_over"))
+        case Release.TYPE:
+            return Release(fields.uuid("uuid"), fields.choice("port", Port))
         case AnnounceLaunch.TYPE:
             return AnnounceLaunch(fields.uuid("uuid"), fields.text("startup_id", MAX_STARTUP_ID))
         case unknown:
@@ -122,9 +117,9 @@ def parse_reply(line: bytes) -> Answer | News:
         case Done.TYPE:
             return Done()
         case Failed.TYPE:
-            return Failed(fields.sentence("reason", MAX_SENTENCE))
+            return Failed.of(fields)
         case Notice.TYPE:
-            return Notice(fields.sentence("text", MAX_SENTENCE))
+            return Notice.of(fields)
         case ApplicationsRead.TYPE:
             return ApplicationsRead(fields.uuid("uuid"))
         case GuiStatus.TYPE:

@@ -15,6 +15,8 @@ class GuiPhase(StrEnum):
     WAITING = "waiting for the guest"
     CONNECTING = "connecting"
     SHOWN = "shown"
+    # Another of the user's programs has the port, on another screen as a rule; the message says which.
+    ELSEWHERE = "shown elsewhere"
     # The guest has not opened its port in time; its screen can still be seen in the console.
     SILENT = "no answer"
     FAILED = "failed"
@@ -22,7 +24,7 @@ class GuiPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GuiStatus(Message):
-    """The phase, how many windows there are, how many were ever mapped, and what is wrong where something is."""
+    """The phase, how many windows there are, how often some were mapped, and what is wrong where something is."""
 
     TYPE: ClassVar[str] = "status"
     uuid: str

@@ -4,6 +4,7 @@ A guest may have got at its viewer: of what an event says nothing is taken on tr
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 from qubes_manager.core.gui_rules import GuiRules
@@ -22,7 +23,7 @@ class Go(Message):
 
 @dataclass(frozen=True, slots=True)
 class Launch(Message):
-    """An application is being launched; *startup_id* is the desktop's name for that."""
+    """An application is being launched; *startup_id* is the desktop's name for that, or empty."""
 
     TYPE: ClassVar[str] = "launch"
     startup_id: str
@@ -48,10 +49,9 @@ class Windows(Message):
 
 @dataclass(frozen=True, slots=True)
 class Mapped(Message):
-    """A window came to the screen; *managed* says that it is one with a frame, no menu or tip."""
+    """A window, or several at once, came to the screen: no menu and no tip."""
 
     TYPE: ClassVar[str] = "mapped"
-    managed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,43 @@ class Unusable(Message):
     reason: str
 
 
-ViewerEvent = Connected | Windows | Mapped | Denied | Unusable
+class Crossing(StrEnum):
+    """What keys of the inter-domain clipboard do: take a domain's text, or hand it one."""
+
+    COPY = "copy"
+    PASTE = "paste"
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed(Message):
+    """Keys of the inter-domain clipboard were pressed over a window of the domain.
+
+    *when* is in milliseconds of the host's monotonic clock, *focused* for how many of them the window had had the
+    keyboard.
+    """
+
+    TYPE: ClassVar[str] = "pressed"
+    what: Crossing
+    when: int
+    focused: int
+
+
+class Wish(StrEnum):
+    """What the user may want of a domain at one of its windows."""
+
+    SHUT_DOWN = "shut down"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True)
+class Wished(Message):
+    """The user chose that from the menu of a window of the domain, which a viewer can do to its own domain only."""
+
+    TYPE: ClassVar[str] = "wished"
+    what: Wish
+
+
+ViewerEvent = Connected | Windows | Mapped | Denied | Unusable | Pressed | Wished
 
 
 def parse_order(line: bytes) -> Order:
@@ -96,10 +132,14 @@ def parse_event(line: bytes) -> ViewerEvent:
         case Windows.TYPE:
             return Windows(fields.number("count", _MAX_WINDOWS))
         case Mapped.TYPE:
-            return Mapped(fields.truth("managed"))
+            return Mapped()
         case Denied.TYPE:
             return Denied(fields.sentence("what", _MAX_WHAT))
         case Unusable.TYPE:
             return Unusable(fields.sentence("reason", _MAX_REASON))
+        case Pressed.TYPE:
+            return Pressed(fields.choice("what", Crossing), fields.number("when"), fields.number("focused"))
+        case Wished.TYPE:
+            return Wished(fields.choice("what", Wish))
         case unknown:
             raise BadMessage(f"unknown event {shown(unknown)}")

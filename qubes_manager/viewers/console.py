@@ -17,7 +17,9 @@ gi.require_version("Vte", "2.91")
 from gi.repository import Gdk, GLib, Gtk, GtkVnc, Vte  # noqa: E402
 
 from qubes_manager.core.gui_rules import GuiRules  # noqa: E402
+from qubes_manager.core.labels import readable_on  # noqa: E402
 from qubes_manager.core.viewer_messages import Connected, Order  # noqa: E402
+from qubes_manager.viewers.confined import few_threads  # noqa: E402
 from qubes_manager.viewers.host import Host  # noqa: E402
 
 HISTORY_LINES = 10_000
@@ -157,7 +159,7 @@ class Console(Gtk.Window):  # type: ignore[misc]  # GTK has no types
         self._style.load_from_data(
             f"""
             .domain-frame {{ border: {rules.border_width}px solid {rules.colour}; }}
-            .domain-name {{ background: {rules.colour}; color: {_readable_on(rules.colour)};
+            .domain-name {{ background: {rules.colour}; color: {readable_on(rules.colour)};
                             padding: 2px 8px; border-radius: 4px; font-weight: bold; }}
             """.encode()
         )
@@ -175,13 +177,9 @@ class Console(Gtk.Window):  # type: ignore[misc]  # GTK has no types
         self._view.widget.set_sensitive(False)
 
 
-def _readable_on(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
-
-
 def main() -> None:
     """Show the console until its window or the input is closed."""
+    few_threads()
     host = Host()
     console = Console(host.first_rules(), sys.argv[1], int(sys.argv[2]), host)
     host.watch(console.on_order)

@@ -38,11 +38,15 @@ class Host:
         from gi.repository import GLib
 
         def readable(_fd: int, _condition: Any) -> bool:
-            for order in self._read_orders(_CHUNK):
+            for order in self.orders():
                 on_order(order)
             return True
 
         GLib.io_add_watch(0, GLib.PRIORITY_DEFAULT, GLib.IO_IN | GLib.IO_HUP, readable)
+
+    def orders(self) -> list[Order]:
+        """The orders that can be read now; for loops other than GLib's, when standard input has something."""
+        return self._read_orders(_CHUNK)
 
     def report(self, event: ViewerEvent) -> None:
         """Say what happened; when nobody listens any more, the end of the input tells so too."""

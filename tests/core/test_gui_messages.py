@@ -8,16 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qubes_manager.core.gui_messages import (
-    MAX_SENTENCE,
     AnnounceLaunch,
     Answer,
     ApplicationsRead,
     ConsoleKind,
-    Done,
-    Failed,
-    Follow,
     News,
-    Notice,
     OpenConsole,
     Reload,
     Request,
@@ -27,6 +22,7 @@ from qubes_manager.core.gui_messages import (
 )
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.json_lines import MAX_COUNT, MAX_STARTUP_ID, BadMessage
+from qubes_manager.core.service_messages import MAX_SENTENCE, Done, Failed, Follow, Notice
 from tests.core.test_viewer_messages import PLAIN
 
 UUID = "1f2e3d4c-0000-4000-8000-aabbccddeeff"

@@ -3,9 +3,10 @@
 import subprocess
 from pathlib import Path
 
-from qubes_manager.backend.viewers.sandbox import SYSTEM_PYTHON
+from qubes_manager.backend.host.host_facts import SYSTEM_PYTHON
 from qubes_manager.core.gui_rules import GuiRules
 from qubes_manager.core.viewer_messages import Go, Launch, Windows, parse_event
+from tests.waiting import PATIENCE
 
 RULES = GuiRules("work", "#3465a4")
 VIEWER = """
@@ -40,7 +41,7 @@ def test_orders_come_one_by_one_and_unknown_ones_are_logged_and_passed_over() ->
         input="".join(line + "\n" for line in lines),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
         cwd=Path(__file__).parents[2],
     )

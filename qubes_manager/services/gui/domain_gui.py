@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import assert_never
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.backend.guests.gui_port import GuiPort, connect_gui_port, read_gui_port
+from qubes_manager.backend.guests.guest_port import GuestPort, open_channel, read_port
+from qubes_manager.backend.guests.port_changes import port_changes
+from qubes_manager.backend.user.port_holder import PortHolder
+from qubes_manager.backend.viewers.programs import WINDOWS
 from qubes_manager.backend.viewers.viewer_process import ViewerProcess
-from qubes_manager.core.domain import Domain
+from qubes_manager.core.domain import GUI_PORT, Domain, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
-from qubes_manager.core.events import DomainEvent, DomainEventKind, Event
+from qubes_manager.core.events import Event
+from qubes_manager.core.gui_messages import Port
 from qubes_manager.core.gui_rules import GuiRules
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.viewer_messages import (
@@ -21,10 +25,14 @@ from qubes_manager.core.viewer_messages import (
     Go,
     Launch,
     Mapped,
+    Pressed,
     Unusable,
     ViewerEvent,
     Windows,
+    Wished,
 )
+from qubes_manager.services.gui.early_launches import EarlyLaunches
+from qubes_manager.services.gui.port_claim import PortClaim
 
 # Seconds between tries. A viewer that held this long was not the last failure's successor.
 FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
@@ -32,7 +40,7 @@ _HELD = 10.0
 
 
 class DomainGui:
-    """Supervises one domain; *on_status* gets its status at every change."""
+    """Supervises one domain; *on_status* gets its status at every change, *on_user* what the user does over windows."""
 
     def __init__(
         self,
@@ -41,23 +49,34 @@ class DomainGui:
         rules: GuiRules,
         startup_timeout: float,
         log: Path,
+        early: EarlyLaunches,
         on_status: Callable[[GuiStatus], object],
+        on_user: Callable[[DomainKey, Pressed | Wished], object],
     ) -> None:
         self.domain = domain
         self._connection = connection
         self._rules = rules
         self._startup_timeout = startup_timeout
         self._log = log
+        self._early = early
         self._on_status = on_status
+        self._on_user = on_user
         self._status = GuiStatus(domain.key.uuid, GuiPhase.WAITING)
         self._viewer: ViewerProcess | None = None
-        self._launch: Launch | None = None
         self._open, self._over = asyncio.Event(), asyncio.Event()
+        # The user wants the windows: what could not be shown at all is tried once more.
+        self._wanted = asyncio.Event()
+        self._claim = PortClaim(
+            connection.uri,
+            domain.key.uuid,
+            Port.WINDOWS,
+            lambda holder: self._set(GuiPhase.ELSEWHERE, self._elsewhere(holder)),
+        )
 
     async def run(self) -> None:
-        """Show the windows until cancelled; returns when nothing can be shown here at all."""
+        """Show the windows until cancelled; returns at once for a domain without the port."""
         with self._connection.listen() as events:
-            port = await read_gui_port(self._connection, self.domain.key.uuid)
+            port = await read_port(self._connection, self.domain.key.uuid, GUI_PORT)
             if port is None:
                 return
             self._on_status(self._status)
@@ -66,9 +85,9 @@ class DomainGui:
             async with asyncio.TaskGroup() as beside:
                 follower = beside.create_task(self._follow(events, port))
                 try:
-                    await self._keep_showing(port)
-                except (NotFound, Refused) as error:
-                    self._set(GuiPhase.FAILED, str(error))
+                    while True:
+                        await self._until_impossible(port)
+                        await self._wanted.wait()
                 finally:
                     follower.cancel()
 
@@ -76,33 +95,80 @@ class DomainGui:
         """Hold the windows to other rules from now on."""
         if rules == self._rules:
             return
-        # The room for the border is measured when a window opens: with another width all open anew.
-        if rules.border_width != self._rules.border_width:
-            self._over.set()
         self._rules = rules
         if self._viewer:
             self._viewer.send(rules)
 
     def announce_launch(self, launch: Launch) -> None:
         """Tell the viewer that an application is being launched, as soon as there is one."""
+        self._wanted.set()
         if self._viewer:
             self._viewer.send(launch)
         else:
-            self._launch = launch
+            self._early.put(self.domain.key.uuid, launch)
 
-    async def _follow(self, events: "asyncio.Queue[Event]", port: GuiPort) -> None:
+    async def show(self, *, take_over: bool) -> None:
+        """See that the windows are shown here, *take_over* them where another service has them.
+
+        Raises Refused when another one has them and may keep them, QubesManagerError when it does not let go.
+        """
+        self._wanted.set()
+        if (holder := await self._claim.settled()) and not take_over:
+            raise Refused(self._elsewhere(holder))
+        await self._claim.take_over()
+
+    async def release(self) -> None:
+        """Close the windows here and let go of the port, for the service that asks for it; raises QubesManagerError."""
+        await self._claim.release()
+
+    def _elsewhere(self, holder: PortHolder) -> str:
+        name = self.domain.name
+        return f"the windows of “{name}” are shown by {holder.sentence}; “qvm-start-gui --take-over {name}” gets them"
+
+    async def _until_impossible(self, port: GuestPort) -> None:
+        """Show the windows until that cannot be done, whatever is tried: before somebody has changed something."""
+        self._wanted.clear()
+        try:
+            await self._keep_holding(port)
+        except (NotFound, Refused) as error:
+            self._set(GuiPhase.FAILED, str(error))
+
+    async def _keep_holding(self, port: GuestPort) -> None:
+        """Show what comes through the port whenever no other service has it."""
         while True:
-            event = await events.get()
-            if not isinstance(event, DomainEvent) or (event.uuid, event.detail) != (self.domain.key.uuid, port.alias):
+            await self._claim.hold()
+            try:
+                await self._show_until_given_away(port)
+            finally:
+                self._claim.let_go()
+            self._set(GuiPhase.ELSEWHERE, f"the windows of “{self.domain.name}” are being shown elsewhere")
+
+    async def _show_until_given_away(self, port: GuestPort) -> None:
+        loop = asyncio.get_running_loop()
+        showing = loop.create_task(self._keep_showing(port))
+        given_away = loop.create_task(self._claim.is_given_away.wait())
+        try:
+            await asyncio.wait({showing, given_away}, return_when=asyncio.FIRST_COMPLETED)
+            if showing.done():
+                showing.result()
+        finally:
+            given_away.cancel()
+            showing.cancel()
+            # The port is somebody else's only when the viewer has gone.
+            await asyncio.shield(asyncio.wait({showing}))
+
+    async def _follow(self, events: "asyncio.Queue[Event]", port: GuestPort) -> None:
+        async for alias, is_open in port_changes(self._connection, self.domain.key.uuid, events, [port]):
+            if alias != port.alias:
                 continue
-            if event.kind is DomainEventKind.PORT_OPENED:
+            if is_open:
                 self._open.set()
-            elif event.kind is DomainEventKind.PORT_CLOSED:
+            else:
                 # What the guest still says on the old way belongs to nobody.
                 self._open.clear()
                 self._over.set()
 
-    async def _keep_showing(self, port: GuiPort) -> None:
+    async def _keep_showing(self, port: GuestPort) -> None:
         pause = FIRST_PAUSE
         while True:
             started = time.monotonic()
@@ -120,11 +186,11 @@ class DomainGui:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE)
 
-    async def _show(self, port: GuiPort) -> str:
+    async def _show(self, port: GuestPort) -> str:
         """Run a viewer until it ends or the port closes; returns what was wrong when something was."""
         self._set(GuiPhase.WAITING)
         viewer = await self._start_viewer(port)
-        # It takes a second to load: it does so while the guest is on its way, and then waits.
+        # It loads while the guest is on its way, and then waits.
         try:
             async with asyncio.timeout(self._startup_timeout):
                 await self._open.wait()
@@ -139,9 +205,9 @@ class DomainGui:
             raise
         return await self._run(viewer)
 
-    async def _start_viewer(self, port: GuiPort) -> ViewerProcess:
-        end = await connect_gui_port(self._connection, self.domain.key.uuid, port)
-        viewer = await ViewerProcess.start("gui", [str(end.fileno())], self._log, [end])
+    async def _start_viewer(self, port: GuestPort) -> ViewerProcess:
+        end = await open_channel(self._connection, self.domain.key.uuid, GUI_PORT, port)
+        viewer = await ViewerProcess.start(WINDOWS, [str(end.fileno())], self._log, [end])
         viewer.send(self._rules)
         return viewer
 
@@ -153,9 +219,8 @@ class DomainGui:
             # The rules may have changed while it waited.
             viewer.send(self._rules)
             viewer.send(Go())
-            if self._launch:
-                viewer.send(self._launch)
-            self._launch = None
+            if launch := self._early.take(self.domain.key.uuid):
+                viewer.send(launch)
             talk = asyncio.get_running_loop().create_task(self._listen(viewer))
             over = asyncio.get_running_loop().create_task(self._over.wait())
             try:
@@ -181,11 +246,12 @@ class DomainGui:
                 self._set(GuiPhase.SHOWN)
             case Windows(count):
                 self._set(status.phase, status.message, windows=count)
-            case Mapped(managed):
-                if managed:
-                    self._set(status.phase, status.message, mapped=status.mapped + 1)
+            case Mapped():
+                self._set(status.phase, status.message, mapped=status.mapped + 1)
             case Denied(what):
                 self._set(status.phase, f"refused to “{self.domain.name}”: {what}")
+            case Pressed() | Wished():
+                self._on_user(self.domain.key, event)
             case Unusable(reason):
                 raise NotFound(reason)
             case _:

@@ -7,11 +7,13 @@ import secrets
 
 from qubes_manager.backend.guests.guest_agent import GuestAgent
 from qubes_manager.core.applications import check_id
+from qubes_manager.core.background import Background
 from qubes_manager.core.domain import Domain, DomainKey, DomainState
-from qubes_manager.core.errors import GuestError, NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import GuestError, NotFound, QubesManagerError, Refused, TimedOut
 from qubes_manager.core.gui_messages import AnnounceLaunch
 from qubes_manager.core.json_lines import MAX_STARTUP_ID
 from qubes_manager.core.progress import SILENT, Progress
+from qubes_manager.services.disposables.disposables import Disposables
 from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.lifecycle import Lifecycle
 from qubes_manager.services.gui.links import GuiLinks
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 SESSION_RUNNER = "/usr/lib/qubes-manager/in-session"
 _ORDERS = "/run/qubes-manager-gui/launch"
 _ANSWER = "/run/qubes-manager-gui/answer-"
-# Seconds between two looks at what nothing tells of, and for which a session that runs may take to answer.
+# Seconds between two looks at what nothing tells of, and for which a session may take to come or to answer, at least.
 _PAUSE = 0.02
 _LONG_PAUSE = 0.25
 _ANSWER_PATIENCE = 60.0
@@ -34,11 +36,19 @@ _WINDOW_PATIENCE = 60.0
 class Launching:
     """Starts an application, its domain first where it must, and sees that its window can come to the screen."""
 
-    def __init__(self, store: DomainStore, commands: GuestCommands, lifecycle: Lifecycle, links: GuiLinks) -> None:
+    def __init__(
+        self,
+        store: DomainStore,
+        commands: GuestCommands,
+        lifecycle: Lifecycle,
+        links: GuiLinks,
+        disposables: Disposables,
+    ) -> None:
         self._store = store
         self._commands = commands
         self._lifecycle = lifecycle
         self._links = links
+        self._disposables = disposables
 
     async def application(
         self, key: DomainKey, app_id: str, *, progress: Progress = SILENT, startup_id: str = ""
@@ -56,18 +66,42 @@ class Launching:
             await self._lifecycle.start(key)
         progress.step(f"waiting for “{domain.name}”")
         agent = await self._both_sides(key)
-        if startup_id:
-            await self._announce(key, startup_id)
+        await self.announce(key, startup_id)
         progress.step(f"starting {app_id} in “{domain.name}”")
-        await _order(domain, agent, app_id)
+        await _order(domain, agent, app_id, max(_ANSWER_PATIENCE, await self._commands.patience(domain)))
 
-    async def _announce(self, key: DomainKey, startup_id: str) -> None:
-        """Let the desktop's sign of a start end with the window; without it the application starts all the same."""
-        if startup_id.isprintable() and len(startup_id) <= MAX_STARTUP_ID:
-            try:
-                await self._links.link(key.connection).ask(AnnounceLaunch(key.uuid, startup_id))
-            except QubesManagerError as error:
-                log.warning("a launch could not be announced: %s", error)
+    async def in_disposable(
+        self, template: DomainKey, app_id: str, *, progress: Progress = SILENT, startup_id: str = ""
+    ) -> tuple[DomainKey, bool]:
+        """Start an application in a disposable of its own, which ends with its last window.
+
+        Returns the disposable, and whether a window has come: one without stays until somebody ends it, since nobody
+        knows what it is doing. Raises as ``application``, and as making a disposable does.
+        """
+        _refuse_without_port(self._store.require(template))
+        following = Background()
+        following.spawn(self._links.link(template.connection).follow())
+        try:
+            async with self._disposables.new(template, progress=progress) as key:
+                await self.application(key, app_id, progress=progress, startup_id=startup_id)
+                progress.step(f"waiting for the window of {app_id}")
+                has_come = await self.window(key, 0)
+                if not has_come:
+                    await self._disposables.keep(key)
+        finally:
+            await following.close()
+        return key, has_come
+
+    async def announce(self, key: DomainKey, startup_id: str = "") -> None:
+        """Let the next window have the keyboard, and end the desktop's sign of a start.
+
+        Without it what was launched starts all the same.
+        """
+        is_name = startup_id.isprintable() and len(startup_id) <= MAX_STARTUP_ID
+        try:
+            await self._links.link(key.connection).ask(AnnounceLaunch(key.uuid, startup_id if is_name else ""))
+        except QubesManagerError as error:
+            log.warning("a launch could not be announced: %s", error)
 
     async def _both_sides(self, key: DomainKey) -> GuestAgent:
         """Wait for the guest and for what shows its windows, which come to the screen by themselves then."""
@@ -92,14 +126,16 @@ class Launching:
         return status.mapped if status else 0
 
 
-async def _order(domain: Domain, agent: GuestAgent, app_id: str) -> None:
+async def _order(domain: Domain, agent: GuestAgent, app_id: str, patience: float) -> None:
     """Let the session's launcher start an application, as soon as there is one; raises NotFound, GuestError."""
     token = secrets.token_hex(8)
     try:
-        async with asyncio.timeout(_ANSWER_PATIENCE):
+        # The agent answers long before the session is there.
+        async with asyncio.timeout(patience):
             while not await agent.write_pipe(_ORDERS, f"{token} {app_id}"):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(_LONG_PAUSE)
-            while not (answer := await agent.read_small_file(f"{_ANSWER}{token}")):  # noqa: ASYNC110
+        async with asyncio.timeout(_ANSWER_PATIENCE):
+            while not (answer := await _answer(agent, token)):  # noqa: ASYNC110
                 await asyncio.sleep(_PAUSE)
     except TimeoutError:
         raise GuestError(f"the session in “{domain.name}” does not answer; its console may say why") from None
@@ -107,6 +143,14 @@ async def _order(domain: Domain, agent: GuestAgent, app_id: str) -> None:
         raise NotFound(f"{app_id} is not in “{domain.name}” any more: refresh its applications")
     if answer != b"started":
         raise GuestError(f"{app_id} could not be started in “{domain.name}”")
+
+
+async def _answer(agent: GuestAgent, token: str) -> bytes | None:
+    """What the launcher has said, if anything; an agent that is slow for once is asked again."""
+    try:
+        return await agent.read_small_file(f"{_ANSWER}{token}")
+    except (GuestError, TimedOut):
+        return None
 
 
 def _refuse_without_port(domain: Domain) -> None:

@@ -2,20 +2,20 @@
 
 import asyncio
 
-from qubes_manager.core.background import Background
 from qubes_manager.core.gui_messages import Reload
 from qubes_manager.core.signal import Signal
 from qubes_manager.services.gui.link import GuiLink, has_screen
 from qubes_manager.services.hosts.store import Batch, DomainStore
+from qubes_manager.services.programs.following import Following
 
 
 class GuiLinks:
     """Makes links as they are asked for. ``run`` also follows them: for a program that stays."""
 
     def __init__(self, store: DomainStore) -> None:
-        self._store = store
         self._links: dict[str, GuiLink] = {}
-        self._wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._store = store
+        self._following = Following(lambda uri: self.link(uri).follow())
         # A link was made.
         self.added = Signal[GuiLink]()
 
@@ -33,21 +33,14 @@ class GuiLinks:
     async def run(self) -> None:
         """See that the windows of running domains are shown, and follow how they stand, until cancelled."""
         disconnect = self._store.on_batch(self._on_batch)
-        followed: set[str] = set()
-        following = Background()
         try:
-            while True:
-                uri = await self._wanted.get()
-                if uri not in followed:
-                    followed.add(uri)
-                    following.spawn(self.link(uri).follow())
+            await self._following.run()
         finally:
             disconnect()
-            await following.close()
 
     def want(self, uri: str) -> None:
         """Follow a connection's service from now on."""
-        self._wanted.put_nowait(uri)
+        self._following.want(uri)
 
     def _on_batch(self, batch: Batch) -> None:
         if has_screen():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.gui_options import GuiOptions, Value
 from qubes_manager.services.files.gui_options_file import GuiOptionsFile
@@ -17,11 +18,11 @@ class GuiSettings:
         self._file = file
 
     async def load(self) -> GuiOptions:
-        """Return the options; a file that makes no sense is kept aside and counts as empty."""
+        """Return the options; what makes no sense in the file counts as not set."""
         options, _trouble = await asyncio.to_thread(self._file.load)
         return options
 
-    async def put(self, values: Mapping[str, Value | None], domain: str = "") -> None:
+    async def put(self, values: Mapping[str, Value | None], domain: Domain | None = None) -> None:
         """Set options, for a domain or for all; None takes back what was set. Raises BadInput, QubesManagerError."""
         try:
             await asyncio.to_thread(self._file.put, dict(values), domain)

@@ -1,15 +1,20 @@
 """The program that shows windows, on the test driver, where no domain has any, and stand-ins for what has some."""
 
+import contextlib
 import os
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from qubes_manager.backend.viewers import viewer_process
+from qubes_manager.backend.viewers.programs import ViewerProgram
+from qubes_manager.backend.viewers.sandbox import SandboxCommand
 from qubes_manager.core.domain import GUI_PORT
 from qubes_manager.services.assembly import Services
+from qubes_manager.services.gui import notices
 from qubes_manager.services.gui.address import socket_path
 from qubes_manager.services.gui.service import GuiService
 from tests.waiting import until
@@ -63,8 +68,11 @@ class Viewers:
         self.script = SHOWS
         self._orders = folder / "orders"
 
-    def command(self, _program: str, _arguments: Sequence[str] = ()) -> list[str]:
-        return ["/bin/sh", "-c", self.script, "viewer", str(self._orders)]
+    @contextlib.contextmanager
+    def command(
+        self, _program: ViewerProgram, _arguments: Sequence[str] = (), readers: object = None
+    ) -> Iterator[SandboxCommand]:
+        yield SandboxCommand(["/bin/sh", "-c", self.script, "viewer", str(self._orders)])
 
     @property
     def orders(self) -> str:
@@ -81,8 +89,32 @@ def viewers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Viewers:
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[Path]:
-    """The socket of a port on the host's side."""
+    """The socket of a port on the host's side, which takes one client at a time as QEMU's does."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "port"))
-        listener.listen(100)
+        listener.listen(1)
+        threading.Thread(target=_take_clients, args=(listener,), daemon=True).start()
         yield tmp_path / "port"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _take_clients(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            client, _address = listener.accept()
+            with client:
+                while client.recv(4096):
+                    pass
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """What the desktop shows."""
+    told: list[tuple[str, bool]] = []
+
+    def show(_title: str, text: str, *, replaces: str = "", urgent: bool = False) -> str:
+        told.append((text, urgent))
+        return ""
+
+    monkeypatch.setattr(notices, "show_notice", show)
+    return told

@@ -1,15 +1,17 @@
-"""Consoles, whose viewers are stand-ins; real ones are in tests/integration/test_gui.py."""
+"""Consoles, whose viewers are stand-ins; real ones are in tests/integration/gui."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qubes_manager.backend.user.port_holder import HeldPort, PortHolder
 from qubes_manager.core.domain import Domain, DomainState
 from qubes_manager.core.errors import HostCallFailed, Refused
-from qubes_manager.core.gui_messages import ConsoleKind
+from qubes_manager.core.gui_messages import ConsoleKind, Port
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.labels import LABELS
 from qubes_manager.services.files.log_paths import LogPaths
@@ -17,7 +19,7 @@ from qubes_manager.services.gui.consoles import Consoles
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from tests.services.gui.conftest import URI, Guest, Viewers
-from tests.waiting import until
+from tests.waiting import soon, until
 
 
 class Scene:
@@ -70,6 +72,23 @@ async def test_one_that_somebody_else_has_is_said_to_be_so(scene: Scene) -> None
     assert scene.consoles.is_idle
 
 
+async def test_a_serial_console_of_another_screen_is_said_to_be_there_and_may_be_asked_for(scene: Scene) -> None:
+    uuid, connection = scene.domain.key.uuid, scene.hosts.connection(URI)
+    connection.handles[uuid] = await connection.call("find", lambda raw: raw.lookupByName("test"))
+    held = HeldPort(uuid, Port.SERIAL, PortHolder(1, "qubes-manager gui", ":9", "/no/such/socket"))
+    who = re.escape(
+        "is taken: qubes-manager gui (process 1) on display :9 has it; “qvm-console --serial --take-over test”"
+    )
+    for take_over in (False, True):
+        with pytest.raises(Refused, match=who):
+            await scene.consoles.open(scene.domain.key, ConsoleKind.SERIAL, take_over=take_over)
+    held.close()
+    # One that cannot be opened is nobody's.
+    for _ in range(2):
+        with pytest.raises(HostCallFailed):
+            await scene.consoles.open(scene.domain.key, ConsoleKind.SERIAL)
+
+
 async def test_a_console_wears_the_colour_of_its_domain_when_that_changes_too(scene: Scene, viewers: Viewers) -> None:
     await scene.open()
     # Without a label it is that of the least trust.
@@ -79,6 +98,13 @@ async def test_a_console_wears_the_colour_of_its_domain_when_that_changes_too(sc
     scene.consoles.set_options(GuiOptions({"border_width": 17}))
     await until(lambda: '"border_width": 17' in viewers.orders)
     assert not scene.consoles.is_idle
+
+
+async def test_a_domain_has_few_consoles_at_once(scene: Scene) -> None:
+    for _ in range(4):
+        await scene.open()
+    with pytest.raises(Refused, match="“test” has 4 consoles open already: close one of them"):
+        await scene.open()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +119,7 @@ async def test_only_a_console_that_failed_is_complained_of(
     scene: Scene, viewers: Viewers, script: str, complaints: list[str]
 ) -> None:
     viewers.script = script
-    async with asyncio.timeout(10):
+    async with soon():
         await (await scene.open())
     await until(lambda: scene.consoles.is_idle)
     assert scene.complaints == complaints

@@ -10,17 +10,14 @@ from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.gui_messages import (
     Answer,
     ApplicationsRead,
-    Done,
-    Failed,
-    Follow,
     News,
-    Notice,
     Reload,
     StatusGone,
     parse_request,
 )
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.json_lines import MAX_LINE
+from qubes_manager.core.service_messages import Done, Failed, Follow, Notice
 from qubes_manager.services.gui.address import socket_path
 from qubes_manager.services.gui.link import GuiLink
 from tests.waiting import until
@@ -54,8 +51,8 @@ async def service_that_says(*lines: str | Answer | News) -> AsyncIterator[list[b
         path.unlink(missing_ok=True)
 
 
-async def test_a_request_is_done_when_the_service_says_so_whatever_it_says_before() -> None:
-    async with service_that_says(STATUS, Notice("by the way"), Done()) as requests:
+async def test_a_request_is_done_when_the_service_says_so() -> None:
+    async with service_that_says(Done()) as requests:
         await GuiLink(URI).ask(Reload())
     assert [parse_request(line) for line in requests] == [Reload()]
 

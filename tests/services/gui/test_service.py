@@ -13,19 +13,18 @@ from qubes_manager.core.gui_messages import (
     AnnounceLaunch,
     Answer,
     ConsoleKind,
-    Done,
-    Failed,
-    Follow,
     News,
     OpenConsole,
     Reload,
     parse_reply,
 )
 from qubes_manager.core.json_lines import MAX_LINE
+from qubes_manager.core.service_messages import Done, Failed, Follow
 from qubes_manager.services.gui import service as gui_service
 from qubes_manager.services.gui.address import socket_path
 from qubes_manager.services.gui.link import GuiLink
 from tests.services.gui.conftest import NOBODY, URI, service, until_it_listens
+from tests.waiting import soon, until
 
 pytestmark = pytest.mark.usefixtures("own_screen")
 
@@ -38,7 +37,7 @@ async def serving(own_screen: None) -> AsyncIterator[Path]:
     await until_it_listens()
     yield socket_path(URI)
     running.stop()
-    async with asyncio.timeout(20):
+    async with soon():
         assert await task is True
 
 
@@ -58,40 +57,53 @@ class Talk:
 
     async def ask(self, line: str) -> Answer | News:
         self.say(f"{line}\n")
-        async with asyncio.timeout(20):
+        async with soon():
             return parse_reply(await self._reader.readline())
 
     async def hung_up(self) -> bool:
-        async with asyncio.timeout(20):
+        async with soon():
             return await self._reader.read() == b""
 
     def close(self) -> None:
         self._writer.close()
 
 
-async def test_one_serves_says_what_it_could_not_do_and_ends_by_itself() -> None:
-    serving = asyncio.create_task(service(0.5).run())
+async def test_one_that_nobody_needs_ends_by_itself() -> None:
+    async with soon():
+        assert await service(0.1).run() is True
+    assert not socket_path(URI).exists()
+
+
+async def test_one_serves_and_says_what_it_could_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = service(60)
+    serving = asyncio.create_task(running.run())
     await until_it_listens()
     assert await service(20).run() is False
     link = GuiLink(URI)
     await link.ask(Reload())
     with pytest.raises(QubesManagerError, match="the domain does not exist any more"):
-        await link.ask(OpenConsole(NOBODY, ConsoleKind.SCREEN))
-    async with asyncio.timeout(10):
+        await link.ask(OpenConsole(NOBODY, ConsoleKind.SCREEN, take_over=False))
+    monkeypatch.setattr(running._serving, "_grace", 0.1)
+    running._serving.end_when_idle()
+    async with soon():
         assert await serving is True
     assert not socket_path(URI).exists()
     # One that does not run has nothing to be told.
     await link.ask(Reload())
 
 
-async def test_who_follows_keeps_it() -> None:
-    serving = asyncio.create_task(service(0.3).run())
+async def test_who_follows_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = service(60)
+    serving = asyncio.create_task(running.run())
     await until_it_listens()
     following = asyncio.create_task(GuiLink(URI).follow())
-    await asyncio.sleep(1)
+    await until(lambda: running._serving._clients)
+    monkeypatch.setattr(running._serving, "_grace", 0.1)
+    running._serving.end_when_idle()
+    await asyncio.sleep(0.3)
     assert not serving.done()
     following.cancel()
-    async with asyncio.timeout(10):
+    async with soon():
         assert await serving is True
 
 
@@ -104,7 +116,7 @@ async def test_who_follows_keeps_it() -> None:
         (f'{{"type": "console", "uuid": "{NOBODY}", "kind": "smell"}}', "kind is none of screen, serial: 'smell'"),
         ("dance", "no JSON: b'dance"),
         ("[]", "no JSON object: a list"),
-        (OpenConsole(NOBODY, ConsoleKind.SERIAL).to_json(), "the domain does not exist any more"),
+        (OpenConsole(NOBODY, ConsoleKind.SERIAL, take_over=False).to_json(), "the domain does not exist any more"),
     ],
 )
 async def test_what_it_cannot_do_is_answered_with_the_reason(serving: Path, line: str, reason: str) -> None:
@@ -133,11 +145,11 @@ async def test_a_host_that_cannot_be_read_is_said_to_be_the_reason(
     task = asyncio.create_task(running.run())
     await until_it_listens(uri)
     talk = await Talk.open(socket_path(uri))
-    answer = await talk.ask(OpenConsole(NOBODY, ConsoleKind.SCREEN).to_json())
+    answer = await talk.ask(OpenConsole(NOBODY, ConsoleKind.SCREEN, take_over=False).to_json())
     assert answer == Failed(f"the domains of {uri} could not be read within 1 s")
     talk.close()
     running.stop()
-    async with asyncio.timeout(20):
+    async with soon():
         await task
 
 
@@ -155,7 +167,7 @@ async def test_a_client_that_reads_nothing_is_dropped(serving: Path) -> None:
     await loop.sock_connect(deaf, str(serving))
     request = json.dumps({"type": "x" * 40}).encode() + b"\n"
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(60):
+        async with soon():
             while True:
                 await loop.sock_sendall(deaf, request * 100)
     deaf.close()

@@ -12,6 +12,7 @@ from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.viewer_messages import Launch
 from qubes_manager.services.files.log_paths import LogPaths
+from qubes_manager.services.gui import early_launches
 from qubes_manager.services.gui.supervisor import GuiSupervisor
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
@@ -96,9 +97,25 @@ async def test_one_that_is_gone_is_left_alone(scene: Scene) -> None:
 async def test_options_and_launches_reach_the_viewer_of_their_domain(scene: Scene, viewers: Viewers) -> None:
     shown = scene.show()
     await until(lambda: scene.told[-1:] == [GuiPhase.SHOWN])
-    scene.supervisor.set_options(GuiOptions(domains={"test": {"allow_fullscreen": True}}))
+    scene.supervisor.set_options(GuiOptions(domains={shown.key.uuid: {"allow_fullscreen": True}}))
     await until(lambda: '"allow_fullscreen": true' in viewers.orders)
     scene.supervisor.announce_launch("another", Launch("theirs"))
     scene.supervisor.announce_launch(shown.key.uuid, Launch("its"))
     await until(lambda: '"its"' in viewers.orders)
     assert '"theirs"' not in viewers.orders
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["soon", "late"])
+async def test_a_launch_in_a_domain_of_which_nothing_was_heard_yet_is_kept_for_a_while(
+    scene: Scene, viewers: Viewers, monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    found = scene.store.named(URI, "test")
+    assert found
+    if is_late:
+        monkeypatch.setattr(early_launches, "_KEPT", 0.0)
+    scene.supervisor.announce_launch(found.key.uuid, Launch("early"))
+    scene.show()
+    await until(lambda: scene.told[-1:] == [GuiPhase.SHOWN])
+    scene.supervisor.announce_launch(found.key.uuid, Launch("now"))
+    await until(lambda: '"now"' in viewers.orders)
+    assert ('"early"' in viewers.orders) is not is_late
