@@ -1,35 +1,22 @@
 """qubes-manager gui: shows the windows of a connection's domains. Started by the others when it is needed."""
 
 import asyncio
-import logging
-import signal
 from collections.abc import Sequence
-from logging.handlers import RotatingFileHandler
 
-from qubes_manager.cli.options import DONE, new_parser, wanted_uris
+from qubes_manager.cli.options import DONE, wanted_uris
+from qubes_manager.cli.serving import log_to, serve, serving_parser, stop_running
 from qubes_manager.services.assembly import Services
-from qubes_manager.services.gui.service import GRACE, GuiService
-
-_LOG_BYTES = 1 << 20
+from qubes_manager.services.gui.service import GRACE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``qubes-manager gui``."""
-    parser = new_parser("qubes-manager gui", "Show the windows of all running domains of a connection.")
-    parser.add_argument("--grace", type=float, default=GRACE, metavar="SECONDS", help="stay so long without work")
+    parser = serving_parser("qubes-manager gui", "Show the windows of all running domains of a connection.", GRACE)
     options = parser.parse_args(argv)
+    uri = wanted_uris(options)[0]
     services = Services.connecting(watch=True)
-    path = services.log_paths.gui_service
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[file])
-    asyncio.run(_serve(services.gui_service(wanted_uris(options)[0], options.grace)))
+    if options.stop:
+        return stop_running("the gui service of this screen", services.links.link(uri).stop())
+    log_to(services.log_paths.gui_service, verbose=options.verbose > 0)
+    asyncio.run(serve(services.gui_service(uri, options.grace)))
     return DONE
-
-
-async def _serve(service: GuiService) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, service.stop)
-    await service.run()

@@ -4,6 +4,8 @@ from argparse import ArgumentParser
 
 from qubes_manager.cli.options import new_parser
 
+# The states that domains can be chosen by.
+STATES = ("running", "paused", "saved", "halted")
 _FORMATS = ("simple", "network", "kernel", "full", "prefs", "disk")
 
 
@@ -11,7 +13,7 @@ def ls_parser() -> ArgumentParser:
     """Return the parser."""
     parser = new_parser("qvm-ls", "List domains.")
     parser.add_argument("VMNAME", nargs="*", help="only these domains")
-    parser.add_argument("--all", action="store_true", help="all domains (the default)")
+    parser.add_argument("--all", action="store_true", help="disposables that wait for their use too")
     parser.add_argument("--exclude", action="append", default=[], metavar="VMNAME", help="leave out")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--format", "-o", choices=_FORMATS, default="simple", help="a set of columns")
@@ -26,10 +28,10 @@ def ls_parser() -> ArgumentParser:
     parser.add_argument("--help-columns", action="store_true", help="list the columns, and exit")
     for name in ("class", "label", "tags", "exclude-tags", "template-source", "netvm-is", "features", "prefs"):
         parser.add_argument(f"--{name}", nargs="+", default=[], metavar="VALUE", help=f"filter by {name}")
-    for name in ("running", "paused", "halted"):
+    for name in STATES:
         parser.add_argument(f"--{name}", action="store_true", help=f"domains that are {name}")
-    for name in ("internal", "servicevm"):
-        parser.add_argument(f"--{name}", choices=["y", "yes", "n", "no", "both"], default="both")
+    for name, default in (("internal", ""), ("servicevm", "both")):
+        parser.add_argument(f"--{name}", choices=["y", "yes", "n", "no", "both"], default=default)
     parser.add_argument("--pending-update", action="store_true", help="domains that have updates to install")
     parser.add_argument("--sort", metavar="COLUMN", default="NAME", help="sort by this column (default NAME)")
     parser.add_argument("--reverse", action="store_true", help="sort the other way round")

@@ -1,6 +1,7 @@
 """The options that all qvm-* commands share. Imports next to nothing: see qvm_ls."""
 
 import argparse
+from typing import Any
 
 from qubes_manager import __version__
 from qubes_manager.cli.uris import uris_of
@@ -8,9 +9,25 @@ from qubes_manager.cli.uris import uris_of
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """What it says of wrong words holds those words: they may be anybody's."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # From Python 3.14 on help has colours, which would be written out like anybody else's.
+        self.color = False
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        from qubes_manager.cli.output import HarmlessStream, finish_output
+
+        if file is not None:
+            super()._print_message(message, HarmlessStream(file))
+            finish_output()
+
+
 def new_parser(name: str, about: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every command has."""
-    parser = argparse.ArgumentParser(prog=name, description=about)
+    parser = _Parser(prog=name, description=about)
     parser.add_argument("--verbose", "-v", action="count", default=0, help="say more; twice, say all")
     parser.add_argument("--quiet", "-q", action="count", default=0, help="say less")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -25,6 +42,13 @@ def add_domains(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", dest="all_domains", help="all domains but dom0")
     parser.add_argument("--exclude", action="append", default=[], metavar="VMNAME", help="leave out of --all")
     parser.add_argument("VMNAME", nargs="*", help="domains, by name")
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add --yes."""
+    parser.add_argument(
+        "--yes", "-y", "-f", action="store_true", help="do not ask about disposables that have windows open"
+    )
 
 
 def add_property_options(parser: argparse.ArgumentParser) -> None:

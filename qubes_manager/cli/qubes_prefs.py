@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from qubes_manager.cli.command import complain
-from qubes_manager.cli.options import DONE, FAILED, add_property_options, check_property_options, new_parser
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.cli.command import report
+from qubes_manager.cli.options import DONE, add_property_options, check_property_options, new_parser
+from qubes_manager.cli.tables import print_table
 from qubes_manager.services.assembly import Services
-from qubes_manager.services.domains.listing import align
 from qubes_manager.services.files.global_defaults import GLOBAL_PROPERTIES, find_global
 
 
@@ -16,11 +15,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_property_options(parser)
     options = parser.parse_args(argv)
     if options.help_properties:
-        print(align(("PROPERTY", "DEFAULT", ""), [(p.name, p.default, p.about) for p in GLOBAL_PROPERTIES.values()]))
-        return DONE
+        about = [(p.name, p.default, p.about) for p in GLOBAL_PROPERTIES.values()]
+        return report(options, lambda: print_table(("PROPERTY", "DEFAULT", ""), about))
     check_property_options(parser, options)
     defaults = Services.connecting(watch=False).defaults
-    try:
+
+    def work() -> int:
         if options.PROPERTY is None:
             rows = [(p.name, defaults.get(p.name)) for p in GLOBAL_PROPERTIES.values()]
             found = [(n, "D" if v == find_global(n).default else "-", v) for n, v in rows]
@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(defaults.get(options.PROPERTY))
         else:
             defaults.set(options.PROPERTY, None if options.default else options.VALUE)
-    except QubesManagerError as error:
-        complain(error, options.verbose)
-        return FAILED
-    return DONE
+        return DONE
+
+    return report(options, work)

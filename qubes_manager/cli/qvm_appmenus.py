@@ -49,7 +49,7 @@ async def _act(session: Session, domain: Domain, options: Namespace) -> int:
     else:
         if options.set_whitelist or options.set_all:
             menu = None if options.set_all else _read_ids(options.set_whitelist)
-            await session.services.properties.set_menu(domain.key, menu, domain.config.favourites)
+            await session.services.properties.set_menu(domain.key, menu)
         if not applications:
             print(f"{domain.name}: no applications are known yet; qvm-sync-appmenus asks for them", file=sys.stderr)
             return FAILED

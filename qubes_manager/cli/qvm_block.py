@@ -1,15 +1,20 @@
 """qvm-block: list, attach and detach block devices and disk images."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
-from qubes_manager.core.devices import DiskRequest
-from qubes_manager.core.domain import HOST_NAME, Domain
+from qubes_manager.cli.tables import print_table
+from qubes_manager.core.devices import DiskRequest, cd_drive, cd_drives
+from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import BadInput, NotFound
+from qubes_manager.core.names import HOST_NAME
 from qubes_manager.services.devices.block_devices import OfferedDevice
-from qubes_manager.services.domains.listing import align
+
+# Names that say that there is more in a file than its bytes.
+_OTHER_IMAGES = (".qcow2", ".vmdk", ".vdi", ".vhdx", ".qed")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,14 +28,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     attach = commands.add_parser("attach", aliases=["at", "a"], help="attach a device or an image file")
     attach.add_argument("VMNAME")
     attach.add_argument("DEVICE", metavar="BACKEND:DEVICE_ID", help="dom0:sdb, or dom0:/path/of/an/image")
-    attach.add_argument("--option", "-o", action="append", default=[], metavar="NAME=VALUE", help="bus, frontend-dev")
+    attach.add_argument(
+        "--option",
+        "-o",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="bus, frontend-dev, serial, format (raw, unless it is named, or qcow2)",
+    )
     attach.add_argument("--ro", action="store_true", help="read-only")
     attach.add_argument("--persistent", "-p", action="store_true", help="for later starts too")
     detach = commands.add_parser("detach", aliases=["dt", "d"], help="detach a device")
     detach.add_argument("VMNAME")
     detach.add_argument("DEVICE", nargs="?", metavar="BACKEND:DEVICE_ID", help="without it all hot-plugged ones")
+    insert = commands.add_parser("insert", aliases=["i"], help="put a disc into a CD-ROM drive, for later starts too")
+    insert.add_argument("VMNAME")
+    insert.add_argument("DEVICE", metavar="BACKEND:DEVICE_ID", help="dom0:sr0, or dom0:/path/of/an/image.iso")
+    eject = commands.add_parser("eject", aliases=["e"], help="take the disc out of a CD-ROM drive")
+    eject.add_argument("VMNAME")
+    for command in (insert, eject):
+        command.add_argument("--drive", default="", metavar="TARGET", help="which of several drives: sda, sdb, …")
     options = parser.parse_args(argv)
-    action = {"l": _list, "a": _attach, "d": _detach}[(options.command or "list")[0]]
+    actions = {"l": _list, "a": _attach, "d": _detach, "i": _insert, "e": _eject}
+    action = actions[(options.command or "list")[0]]
 
     async def job(session: Session) -> int:
         return await action(session, options)
@@ -39,9 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _list(session: Session, options: Namespace) -> int:
-    wanted, left_out = set(getattr(options, "VMNAMES", ())), set(getattr(options, "exclude", ()))
-    for name in wanted | left_out:
-        session.find(name)
+    wanted = {session.find(name).name for name in getattr(options, "VMNAMES", ())}
+    left_out = {session.find(name).name for name in getattr(options, "exclude", ())}
     rows = []
     for uri in session.uris:
         for offered in await session.services.devices.offered(uri):
@@ -49,9 +68,20 @@ async def _list(session: Session, options: Namespace) -> int:
             if (wanted and not users & wanted) or users & left_out:
                 continue
             rows.append((f"{HOST_NAME}:{_ident(offered)}", offered.device.description, offered.used_by))
+        rows += _drives(session, uri, wanted, left_out)
     if rows:
-        print(align(("BACKEND:DEVID", "DESCRIPTION", "USED BY"), rows))
+        print_table(("BACKEND:DEVID", "DESCRIPTION", "USED BY"), rows)
     return DONE
+
+
+def _drives(session: Session, uri: str, wanted: set[str], left_out: set[str]) -> list[tuple[str, str, str]]:
+    """The CD-ROM drives of the domains, with the disc in each."""
+    return [
+        (f"{domain.name}:{drive.target}", f"CD-ROM drive: {drive.source or 'empty'}", domain.name)
+        for domain in sorted(session.store.of_host(uri), key=lambda d: d.name)
+        if (not wanted or domain.name in wanted) and domain.name not in left_out
+        for drive in cd_drives(domain)
+    ]
 
 
 def _ident(offered: OfferedDevice) -> str:
@@ -69,7 +99,7 @@ def _source(text: str) -> str:
 
 
 def _options(entries: Sequence[str]) -> dict[str, str]:
-    fields = {"bus": "bus", "frontend-dev": "target", "serial": "serial"}
+    fields = {"bus": "bus", "frontend-dev": "target", "serial": "serial", "format": "image_format"}
     found = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
@@ -93,6 +123,24 @@ async def _attach(session: Session, options: Namespace) -> int:
     )
     target = await session.services.devices.attach(domain.key, request)
     print(f"{options.VMNAME} has {source} as {target}")
+    if not request.is_device and request.image_format == "raw" and source.endswith(_OTHER_IMAGES):
+        print("It is the bytes of the file (raw); for what is in a qcow2 image say -o format=qcow2", file=sys.stderr)
+    return DONE
+
+
+async def _insert(session: Session, options: Namespace) -> int:
+    domain, source = session.find(options.VMNAME), _source(options.DEVICE)
+    target = cd_drive(domain, options.drive).target
+    await session.services.devices.insert(domain.key, target, source)
+    print(f"{source} is in the drive {target} of {options.VMNAME}")
+    return DONE
+
+
+async def _eject(session: Session, options: Namespace) -> int:
+    domain = session.find(options.VMNAME)
+    target = cd_drive(domain, options.drive).target
+    await session.services.devices.eject(domain.key, target)
+    print(f"the drive {target} of {options.VMNAME} is empty")
     return DONE
 
 

@@ -10,6 +10,7 @@ from qubes_manager.core.errors import NotFound
 _CHECKS: dict[str, Callable[[Domain], bool]] = {
     "running": lambda d: d.state is DomainState.RUNNING,
     "paused": lambda d: d.state is DomainState.PAUSED,
+    "saved": lambda d: d.state is DomainState.SAVED,
     "template": lambda d: d.klass is DomainClass.TEMPLATE,
     "networked": lambda d: bool(d.config.netvm),
 }

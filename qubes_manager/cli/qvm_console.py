@@ -12,6 +12,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = new_parser("qvm-console", "Open a running domain's screen, or its serial console, in a window.")
     parser.add_argument("--serial", action="store_true", help="the serial console, in a terminal")
+    parser.add_argument(
+        "--take-over", action="store_true", help="with --serial: close the console that another screen of yours has"
+    )
     parser.add_argument("VMNAME", help="the domain")
     options = parser.parse_args(argv)
 
@@ -22,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         link = session.services.links.link(domain.key.connection)
         await link.ensure()
         kind = ConsoleKind.SERIAL if options.serial else ConsoleKind.SCREEN
-        await link.ask(OpenConsole(domain.key.uuid, kind))
+        await link.ask(OpenConsole(domain.key.uuid, kind, options.take_over))
         return DONE
 
     return run(options, job, details=False)

@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.command import Session, report, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.cli.passphrase import ask_passphrase
 from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.creation_request import CreationRequest
-from qubes_manager.core.domain import DomainClass
-from qubes_manager.core.errors import BadInput
+from qubes_manager.core.domain import NO_DISPOSABLES, DomainClass
+from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.sizes import parse_size
-from qubes_manager.core.values import parse_bool, parse_number
+from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS, parse_bool, parse_number
+from qubes_manager.services.domains.property_table import find_property
 from qubes_manager.services.files.checksum_lists import checksum_for
 from qubes_manager.services.files.global_defaults import GlobalDefaults
 
@@ -22,7 +23,7 @@ _CLASSES = {
     DomainClass.APP: "takes its system from a template, keeps its own data",
     DomainClass.STANDALONE: "owns its whole system: a copy of a template's, or of an image",
     DomainClass.TEMPLATE: "gives its system to others (from an image; see qvm-template)",
-    DomainClass.DISPOSABLE: "is gone when it stops (not yet)",
+    DomainClass.DISPOSABLE: "forgets all that it wrote when it stops; starts from an AppVM for disposables",
 }
 
 
@@ -32,11 +33,11 @@ def _name(text: str, _field: str) -> str:
 
 # Properties that can be set at creation, and how their values are read.
 _PROPERTIES: dict[str, Callable[[str, str], Any]] = {
-    "memory": lambda text, field: parse_number(text, field, 64, 1 << 24),
-    "maxmem": lambda text, field: parse_number(text, field, 64, 1 << 24),
-    "vcpus": lambda text, field: parse_number(text, field, 1, 512),
+    "memory": lambda text, field: parse_number(text, field, 64, MAX_MEMORY_MIB),
+    "maxmem": lambda text, field: parse_number(text, field, 64, MAX_MEMORY_MIB),
+    "vcpus": lambda text, field: parse_number(text, field, 1, MAX_VCPUS),
     "netvm": _name,
-    "default_dispvm": _name,
+    "default_dispvm": lambda text, _field: NO_DISPOSABLES if text == "None" else text,
     "template": _name,
     "label": _name,
     "kernelopts": lambda text, _field: text,
@@ -65,6 +66,9 @@ def _parser() -> ArgumentParser:
     root = parser.add_mutually_exclusive_group()
     root.add_argument("--root-copy-from", "-r", metavar="FILE", help="make the system of a copy of this image")
     root.add_argument("--root-move-from", "-R", metavar="FILE", help="the same, and delete the file")
+    parser.add_argument(
+        "--unpack-limit", metavar="SIZE", help="what a packed image may have in it (default: free space)"
+    )
     checksum = parser.add_mutually_exclusive_group()
     checksum.add_argument("--checksum", metavar="DIGEST", help="SHA-256 or SHA-512 that the image must have")
     checksum.add_argument("--checksum-file", metavar="FILE", help="take it from a SHA256SUMS or SHA512SUMS file")
@@ -83,15 +87,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.help_classes:
-        for klass, about in _CLASSES.items():
-            print(f"{klass.value:14}{about}")
-        return DONE
+        lines = [f"{klass.value:14}{about}" for klass, about in _CLASSES.items()]
+        return report(options, lambda: print("\n".join(lines)))
     if options.VMNAME is None:
         parser.error("name the domain")
-    if options.label is None and not options.disp and not any(p.startswith("label=") for p in options.property):
+    is_disposable = options.disp or options.klass == DomainClass.DISPOSABLE
+    if options.label is None and not is_disposable and not any(p.startswith("label=") for p in options.property):
         parser.error("--label is needed")
 
     async def job(session: Session) -> int:
+        if is_disposable:
+            return await _create_disposable(session, options)
         request = _request(options, session.services.defaults)
         if options.encrypt:
             request = replace(request, passphrase=ask_passphrase("Passphrase of the private volume", twice=True))
@@ -100,6 +106,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
 
     return run(options, job, recover=True)
+
+
+async def _create_disposable(session: Session, options: Namespace) -> int:
+    """Make a disposable that has a name; what is set of it is set before anybody is told of it."""
+    services, uri = session.services, session.uris[0]
+    wanted = dict(_split(entry) for entry in options.property)
+    if options.label or options.disp:
+        wanted["label"] = options.label or "red"
+    template = options.template or wanted.pop("template", "")
+    setters = [(find_property(name), value) for name, value in wanted.items()]
+    for prop, value in setters:
+        if prop.write is None:
+            raise BadInput("property", prop.name, f"it cannot be set to {value[:40]}")
+    found = session.find(template) if template else await services.disposables.default_for(uri)
+    with progress_line(quiet=bool(options.quiet)) as progress:
+        key = await services.disposables.define(found.key, options.VMNAME, progress)
+    try:
+        for prop, value in setters:
+            assert prop.write
+            await prop.write(services.properties, key, value)
+    except QubesManagerError:
+        await services.removal.remove(key)
+        raise
+    return DONE
+
+
+def _split(entry: str) -> tuple[str, str]:
+    name, equals, value = entry.partition("=")
+    if not equals:
+        raise BadInput("property", entry[:80], "use NAME=VALUE")
+    return name, value
 
 
 def _request(options: Namespace, defaults: GlobalDefaults) -> CreationRequest:
@@ -115,6 +152,8 @@ def _request(options: Namespace, defaults: GlobalDefaults) -> CreationRequest:
         template = defaults.get("default_template")
     if options.private_size:
         fields["private_size"] = parse_size(options.private_size, "private size")
+    if options.unpack_limit:
+        fields["unpack_limit"] = parse_size(options.unpack_limit, "unpack limit")
     checksum = options.checksum or ""
     if options.checksum_file and source:
         checksum = checksum_for(Path(options.checksum_file), Path(source))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
-from qubes_manager.services.domains.listing import align
+from qubes_manager.cli.tables import print_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,21 +22,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         domain = session.find(options.VMNAME)
         await session.hosts.refresh(domain.key)
         features = dict(session.fresh(domain).config.features)
-        if options.unset:
-            features.pop(options.FEATURE, None)
-        elif options.VALUE is not None:
-            features[options.FEATURE] = options.VALUE
+        if options.unset or options.VALUE is not None:
+            value = None if options.unset else options.VALUE
+            await session.services.properties.set_feature(domain.key, options.FEATURE, value)
         elif options.FEATURE is not None:
             if options.FEATURE not in features:
                 return FAILED
             print(features[options.FEATURE])
-            return DONE
-        else:
-            if features:
-                head, *rows = sorted(features.items())
-                print(align(head, rows))
-            return DONE
-        await session.services.properties.set_features(domain.key, features)
+        elif features:
+            head, *rows = sorted(features.items())
+            print_table(head, rows)
         return DONE
 
     return run(options, job, details=False)

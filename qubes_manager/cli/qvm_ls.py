@@ -15,15 +15,7 @@ from qubes_manager.services.hosts.opening import start_opening
 
 def program() -> NoReturn:
     """The command: as ``main``, but the interpreter does not take apart what the kernel frees at once."""
-    code = main()
-    try:
-        # A command without standard output has none to flush.
-        if sys.stdout:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has enough.
-        code = 1
-    os._exit(code)
+    os._exit(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     if options.VMNAME and (options.all or options.exclude):
         parser.error("--all and --exclude go without names")
-    from qubes_manager.cli.domain_list import list_domains, show_columns, show_formats
+    from qubes_manager.cli.domain_list import list_domains, show_help
 
     if options.help_formats or options.help_columns:
-        return show_formats() if options.help_formats else show_columns()
+        return show_help(options)
     uris = uris_of(options.connect)
     openers |= start_opening(uri for uri in uris if uri not in openers)
     return list_domains(options, openers)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from qubes_manager.cli.command import Session, chosen, for_each, run
+from qubes_manager.cli.command import Session, chosen_in, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
-from qubes_manager.core.domain import Domain
+from qubes_manager.core.domain import Domain, DomainState
+from qubes_manager.core.errors import Refused
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,8 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         lifecycle = session.services.lifecycle
 
         async def act(domain: Domain) -> None:
+            if not domain.state.is_active:
+                raise Refused(f"“{domain.name}” is not running")
             await (lifecycle.suspend(domain.key) if options.suspend else lifecycle.pause(domain.key))
 
-        return await for_each(chosen(parser, options, session), act, options.verbose)
+        domains = chosen_in([DomainState.RUNNING], parser, options, session)
+        return await for_each(domains, act, options.verbose)
 
     return run(options, job, details=False)

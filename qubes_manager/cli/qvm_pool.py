@@ -3,10 +3,10 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
-from qubes_manager.cli.command import Session, run
+from qubes_manager.cli.command import Session, report, run
 from qubes_manager.cli.options import DONE, new_parser
+from qubes_manager.cli.tables import print_table
 from qubes_manager.core.errors import BadInput, NotFound, Refused
-from qubes_manager.services.domains.listing import align
 from qubes_manager.services.volumes.storage_pools import DRIVERS
 
 
@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     change.add_argument("--option", "-o", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args(argv)
     if options.command == "drivers":
-        print("\n".join(f"{name:8}{about}" for name, about in DRIVERS.items()))
-        return DONE
+        lines = [f"{name:8}{about}" for name, about in DRIVERS.items()]
+        return report(options, lambda: print("\n".join(lines)))
     return run(options, lambda session: _do(session, options), details=False)
 
 
@@ -40,7 +40,7 @@ async def _do(session: Session, options: Namespace) -> int:
     match options.command:
         case None | "list" | "ls" | "l":
             rows = [(p.name, p.driver, "yes" if p.active else "no", p.path) for p in await pools.all(uri)]
-            print(align(("NAME", "DRIVER", "ACTIVE", "PATH"), rows))
+            print_table(("NAME", "DRIVER", "ACTIVE", "PATH"), rows)
         case "info" | "i":
             pool = next((p for p in await pools.all(uri) if p.name == options.POOL_NAME), None)
             if pool is None:

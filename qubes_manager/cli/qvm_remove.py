@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from qubes_manager.cli.asking import agreed
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import FAILED, add_domains, new_parser
 from qubes_manager.core.domain import Domain
@@ -34,13 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _agreed(removal: Removal, domains: Sequence[Domain]) -> bool:
+    going = {domain.key for domain in domains}
     for domain in domains:
-        print(f"Delete “{domain.name}”? {await removal.describe_loss(domain)}", file=sys.stderr)
-    try:
-        answer = input("This cannot be undone. Delete? [y/N] ")  # noqa: ASYNC250 - nothing else runs
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() in ("y", "yes"):
+        print(f"Delete “{domain.name}”? {await removal.describe_loss(domain, going)}", file=sys.stderr)
+    if agreed("This cannot be undone. Delete?"):
         return True
     print("nothing was removed", file=sys.stderr)
     return False

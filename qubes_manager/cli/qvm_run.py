@@ -6,17 +6,22 @@ import shlex
 import subprocess
 import sys
 from argparse import REMAINDER, ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import BinaryIO
 
 from qubes_manager.cli.command import Session, complain, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
+from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.text import strip_escapes
 from qubes_manager.services.gui.launching import SESSION_RUNNER
 from qubes_manager.services.gui.link import has_screen
 
+# Characters of a line that are kept back until it ends, and of an escape sequence until it is whole.
+_LONG_LINE, _LONGEST_ESCAPE = 4096, 1024
 # The eight colours of a terminal that are nearest to the labels.
 _COLOURS = {"red": 31, "orange": 33, "yellow": 33, "green": 32, "gray": 37, "blue": 34, "purple": 35, "black": 30}
 
@@ -44,9 +49,15 @@ def _parser() -> ArgumentParser:
         none = [name.replace("--", "--no-", 1) for name in names]
         group.add_argument(*none, dest=f"colour_{stream}", action="store_const", const=0)
     parser.add_argument("--filter-escape-chars", action=BooleanOptionalAction, default=None, help="strip escapes")
-    parser.add_argument("--service", action="store_true", help="not offered: there are no services yet")
+    parser.add_argument("--service", action="store_true", help="not offered: services are for domains")
     parser.add_argument("--no-shell", action="store_true", help="COMMAND and ARG are words, not a shell line")
-    parser.add_argument("--dispvm", nargs="?", const=True, metavar="BASE", help="not yet")
+    parser.add_argument(
+        "--dispvm",
+        nargs="?",
+        const=True,
+        metavar="BASE",
+        help="in a new disposable of BASE (--dispvm=BASE), or of the default one; it ends with the command",
+    )
     parser.add_argument("--all", action="store_true", dest="all_domains", help="in all running domains")
     parser.add_argument("--exclude", action="append", default=[], metavar="VMNAME", help="leave out of --all")
     parser.add_argument("words", nargs=REMAINDER, metavar="[VMNAME] COMMAND [ARG …]")
@@ -58,25 +69,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
-    for name in ("service", "dispvm"):
-        if getattr(options, name):
-            parser.error(f"--{name} is not offered yet")
+    if options.service:
+        parser.error("--service is not offered: name a command")
+    if options.dispvm and (options.all_domains or options.exclude):
+        parser.error("--dispvm makes one domain: --all and --exclude do not go with it")
+    if isinstance(options.dispvm, str) and not words:
+        # “--dispvm firefox”: the one word is what is to be run.
+        words, options.dispvm = [options.dispvm], True
     if options.localcmd and not options.pass_io:
         parser.error("--localcmd goes with --pass-io")
-    names = [] if options.all_domains else words[:1]
+    names = [] if options.all_domains or options.dispvm else words[:1]
     command = words[len(names) :]
     if command[:1] == ["--"]:
         command = command[1:]
-    if not command or (not names and not options.all_domains):
+    if not command or not (names or options.all_domains or options.dispvm):
         parser.error("name a domain and a command")
     line = shlex.join(command) if options.no_shell else " ".join(command)
 
     async def job(session: Session) -> int:
+        if options.dispvm:
+            return await _run_in_disposable(session, line, options)
         if options.all_domains:
-            for name in options.exclude:
-                session.find(name)
-            left_out = options.exclude
-            domains = [d for d in session.domains if not d.is_host and d.state.is_active and d.name not in left_out]
+            running = [d for d in session.domains if not d.is_host and d.state.is_active and not d.only_waits]
+            domains = session.without(running, options.exclude)
         else:
             domains = [session.find(name) for name in names]
         return await _run_in(session, domains, line, options)
@@ -84,7 +99,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(options, job)
 
 
-async def _run_in(session: Session, domains: Sequence[Domain], line: str, options: Namespace) -> int:
+async def _run_in_disposable(session: Session, line: str, options: Namespace) -> int:
+    """Run the command in a disposable of its own; returns its exit code."""
+    disposables = session.services.disposables
+    if options.dispvm is True:
+        template = await disposables.default_for(session.uris[0])
+    else:
+        template = session.find(options.dispvm)
+    async with AsyncExitStack() as running:
+        with progress_line(quiet=bool(options.quiet or options.pass_io)) as progress:
+            key = await running.enter_async_context(disposables.new(template.key, progress=progress))
+        domain = session.store.require(key)
+        return await _run_in(session, [domain], line, options, partial(disposables.record_program, key))
+
+
+async def _run_in(
+    session: Session,
+    domains: Sequence[Domain],
+    line: str,
+    options: Namespace,
+    started: Callable[[int], Awaitable[object]] | None = None,
+) -> int:
     """Run the command in one domain after the other; returns the highest exit code."""
     commands = session.services.commands
     data = b"" if not options.pass_io or options.localcmd or sys.stdin is None else _standard_input()
@@ -94,8 +129,18 @@ async def _run_in(session: Session, domains: Sequence[Domain], line: str, option
         out, err = _sinks(domain, options, local)
         try:
             words = await _for_session(session, domain, line, options)
+            if domain.config.crossing_ports:
+                # What runs there may send something elsewhere.
+                await session.services.broker_links.link(domain.key.connection).start()
             code = await commands.run(
-                domain.key, words, user=options.user, data=data, out=out, err=err, autostart=options.autostart
+                domain.key,
+                words,
+                user=options.user,
+                data=data,
+                out=out,
+                err=err,
+                autostart=options.autostart,
+                started=started,
             )
         except QubesManagerError as error:
             complain(error, options.verbose)
@@ -118,6 +163,7 @@ async def _for_session(session: Session, domain: Domain, line: str, options: Nam
     if has_screen():
         # The service shows the windows as soon as the domain runs.
         await session.services.links.link(domain.key.connection).ensure()
+        await session.services.launching.announce(domain.key, os.environ.get("DESKTOP_STARTUP_ID", ""))
     return shlex.join([SESSION_RUNNER, line])
 
 
@@ -140,10 +186,15 @@ class _Sink:
         if self._decoder is None:
             self._write(data)
             return
-        # An escape sequence may come in two pieces: only whole lines are stripped and shown.
+        # An escape sequence may come in two pieces: only whole lines are stripped and shown, and of a long one
+        # all but what may be the beginning of an escape.
         text = self._rest + self._decoder.decode(data)
-        whole, newline, self._rest = text.rpartition("\n")
-        self._write(strip_escapes(whole + newline).encode())
+        end = text.rfind("\n") + 1
+        if len(text) - end > _LONG_LINE:
+            escape = text.rfind("\x1b", len(text) - _LONGEST_ESCAPE)
+            end = len(text) if escape == -1 else escape
+        self._rest = text[end:]
+        self._write(strip_escapes(text[:end]).encode())
 
     def finish(self) -> None:
         if self._rest:

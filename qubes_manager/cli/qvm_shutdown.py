@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from qubes_manager.cli.asking import may_end
 from qubes_manager.cli.command import Session, chosen, for_each, run
-from qubes_manager.cli.options import add_domains, new_parser
+from qubes_manager.cli.options import FAILED, add_domains, add_yes, new_parser
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import Refused
 from qubes_manager.services.domains.lifecycle import SHUTDOWN_TIMEOUT, ShutdownTimedOut
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--force", action="store_true", help="also where running domains depend on it")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be shut down")
+    add_yes(parser)
     options = parser.parse_args(argv)
     if options.timeout <= 0:
         parser.error("--timeout takes a number of seconds above 0")
@@ -29,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         domains = chosen(parser, options, session)
         if options.all_domains:
             domains = [domain for domain in domains if domain.state.is_active]
+        if not (options.yes or options.force or options.dry_run) and not await may_end(domains):
+            return FAILED
         going = {domain.name for domain in domains}
 
         async def act(domain: Domain) -> None:

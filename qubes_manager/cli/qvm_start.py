@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
 from qubes_manager.cli.passphrase import ask_passphrase
-from qubes_manager.core.devices import DiskRequest
+from qubes_manager.core.devices import DiskRequest, cd_drive
 from qubes_manager.core.domain import Domain
-from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.errors import Refused
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded
-from qubes_manager.services.gui.link import has_screen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 await lifecycle.start(domain.key)
             except PassphraseNeeded:
                 await lifecycle.start(domain.key, ask_passphrase(f"Passphrase of “{domain.name}”"))
-            started = session.store.get(domain.key)
-            if has_screen() and started and started.config.gui_port:
-                await session.services.links.link(domain.key.connection).ensure()
+            await session.serve(domain.key)
 
         return await for_each(chosen(parser, options, session), act, options.verbose)
 
@@ -69,7 +66,4 @@ async def _put_in(session: Session, domain: Domain, kind: str, path: str) -> Non
     if kind == "hd":
         await devices.attach(domain.key, DiskRequest(path, is_device, bus="virtio"))
         return
-    drives = [d.target for d in domain.config.disks if d.kind == "cdrom"]
-    if not drives:
-        raise NotFound(f"“{domain.name}” has no CD-ROM drive")
-    await devices.insert(domain.key, drives[0], path)
+    await devices.insert(domain.key, cd_drive(domain).target, path)

@@ -1,11 +1,13 @@
 """qvm-sync-appmenus: read a domain's applications anew, and let the desktop's menu follow."""
 
+import asyncio
 from collections.abc import Sequence
 
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, new_parser
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.services.applications.menu_keeper import update_menu
+from qubes_manager.services.hosts.store import refuse_saved
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,12 +24,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         await lists.load()
         domain = session.find(options.VMNAME)
         if not options.regenerate_only:
-            was_running = domain.state.is_active
-            found = await lists.refresh(domain.key, autostart=True)
-            if not was_running:
+            refuse_saved(domain)
+            is_started = await session.services.lifecycle.start(domain.key)
+            try:
+                found = await lists.refresh(domain.key)
+            except BaseException:
+                if is_started:
+                    # A guest that does not answer may not shut down either.
+                    await asyncio.shield(session.services.lifecycle.kill(domain.key))
+                raise
+            if is_started:
                 await session.services.lifecycle.shutdown(domain.key)
             if not options.quiet:
-                print(f"{domain.name}: {len(found)} application{'' if len(found) == 1 else 's'}")
+                notice = "; ".join(filter(None, (_counted(len(found)), lists.notice(session.fresh(domain)))))
+                print(f"{domain.name}: {notice}")
         users = [
             d
             for d in session.domains
@@ -39,3 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
 
     return run(options, job, watch=True, recover=True)
+
+
+def _counted(number: int) -> str:
+    return f"{number} application{'' if number == 1 else 's'}"

@@ -29,12 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print("\n".join(shown)) if shown else None
                 return FAILED if wanted and not shown else DONE
             case "a" | "s":
-                changed = tags | set(options.tags)
+                await session.services.properties.change_tags(domain.key, options.tags)
             case _:
                 if missing := set(options.tags) - tags:
                     raise NotFound(f"“{domain.name}” has no tag {', '.join(sorted(missing))}")
-                changed = tags - set(options.tags)
-        await session.services.properties.set_tags(domain.key, frozenset(changed))
+                await session.services.properties.change_tags(domain.key, (), options.tags)
         return DONE
 
     return run(options, job, details=False)

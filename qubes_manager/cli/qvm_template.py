@@ -8,11 +8,12 @@ from pathlib import Path
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.cli.progress_line import progress_line
+from qubes_manager.cli.tables import print_table
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.sizes import format_size, parse_size
 from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
-from qubes_manager.services.domains.listing import align
+from qubes_manager.services.domains.tool_versions import tools_text
 from qubes_manager.services.files.checksum_lists import checksum_for
 
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     build.add_argument(
         "--packages", metavar="NAMES", help=f"further packages, by commas (default {','.join(SUGGESTED_PACKAGES)})"
     )
+    build.add_argument("--no-windows", action="store_true", help="leave out what application windows need")
     build.add_argument("--size", default="20G", help="size of the root file system (default 20G)")
     build.add_argument("NAME")
     load = commands.add_parser("import", help="make a template of a disk image, compressed or not")
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     load.add_argument("IMAGE")
     turn = commands.add_parser("from-standalone", help="turn a halted StandaloneVM into a template")
     turn.add_argument("NAME")
+    tools = commands.add_parser("update-tools", help="bring the present guest tools into templates and standalones")
+    tools.add_argument("NAME", nargs="+")
     remove = commands.add_parser("remove", help="remove a template that nobody uses", aliases=["rm"])
     remove.add_argument("--force", "-f", action="store_true", help="do not ask")
     remove.add_argument("NAME")
@@ -48,10 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "build": _build,
         "import": _import,
         "from-standalone": _turn,
+        "update-tools": _update_tools,
         "remove": _remove,
         "rm": _remove,
     }.get(options.command, _list)
-    return run(options, lambda session: work(session, options), recover=True)
+    # A halted domain is shut down again, which is an event.
+    watch = options.command == "update-tools"
+    return run(options, lambda session: work(session, options), watch=watch, recover=True)
 
 
 async def _list(session: Session, _options: Namespace) -> int:
@@ -62,16 +69,18 @@ async def _list(session: Session, _options: Namespace) -> int:
         users = [d.name for d in session.domains if d.config.template_uuid == template.key.uuid]
         root = next((v for v in await session.services.volumes.list(template) if v.role.value == "root"), None)
         size = format_size(root.sizes.allocation) if root and root.sizes else ""
-        rows.append((template.name, str(template.config.revision), template.state.value, size, ", ".join(users) or "-"))
-    print(align(("NAME", "REVISION", "STATE", "SIZE", "USED BY"), rows))
+        revision, state, tools = str(template.config.revision), template.state.value, tools_text(template)
+        rows.append((template.name, revision, state, size, tools or "-", ", ".join(users) or "-"))
+    print_table(("NAME", "REVISION", "STATE", "SIZE", "GUEST TOOLS", "USED BY"), rows)
     return DONE
 
 
 async def _build(session: Session, options: Namespace) -> int:
     named = SUGGESTED_PACKAGES if options.packages is None else tuple(filter(None, options.packages.split(",")))
-    recipe = TemplateRecipe(options.suite, options.mirror, named, parse_size(options.size))
-    if not recipe.has_gui:
-        print(f"Debian {options.suite} has no xpra: application windows will not come from it.", file=sys.stderr)
+    size = parse_size(options.size)
+    recipe = TemplateRecipe(options.suite, options.mirror, named, size, windows=not options.no_windows)
+    if notice := session.services.templates.notice(recipe):
+        print(notice, file=sys.stderr)
     print(f"the tools' own words go to {session.services.log_paths.template_build}", file=sys.stderr)
     with progress_line(quiet=bool(options.quiet)) as progress:
         await session.services.templates.build(session.uris[0], options.NAME, recipe, progress=progress)
@@ -99,6 +108,16 @@ async def _import(session: Session, options: Namespace) -> int:
 
 async def _turn(session: Session, options: Namespace) -> int:
     await session.services.promotion.to_template(session.find(options.NAME).key)
+    return DONE
+
+
+async def _update_tools(session: Session, options: Namespace) -> int:
+    domains = [session.find(name) for name in options.NAME]
+    if notice := await session.services.guest_tools.notice(domains):
+        print(notice, file=sys.stderr)
+    for domain in domains:
+        with progress_line(quiet=bool(options.quiet)) as progress:
+            await session.services.guest_tools.update(domain.key, progress)
     return DONE
 
 

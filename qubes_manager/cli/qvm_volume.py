@@ -9,11 +9,11 @@ from typing import Any
 from qubes_manager.cli.command import Session, run
 from qubes_manager.cli.options import DONE, FAILED, new_parser
 from qubes_manager.cli.progress_line import progress_line
+from qubes_manager.cli.tables import print_table
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.sizes import parse_size
 from qubes_manager.core.values import parse_number
-from qubes_manager.services.domains.listing import align
 from qubes_manager.services.volumes.domain_volumes import VolumeInfo
 
 Work = Callable[[Session, Namespace], Awaitable[int]]
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("REVISION", nargs="?", type=int, help="default: the one before the current one")
     command = _add_on_volume(commands, _import, "import", about="put an image in place of a volume")
     command.add_argument("PATH", help="a disk image, compressed or not")
+    command.add_argument("--unpack-limit", metavar="SIZE", help="what it may have in it (default: free space)")
     command.add_argument("--size", help="enlarge it to this size afterwards")
     command.add_argument("--no-resize", action="store_true", help="accepted; an image keeps its size")
     command = _add_on_volume(commands, _export, "export", about="write a volume to an image file, with its checksum")
@@ -76,14 +77,14 @@ def _named(session: Session, options: Namespace) -> tuple[Domain, str]:
 async def _list(session: Session, options: Namespace) -> int:
     domains = [session.find(name) for name in options.VMNAME] or session.domains
     rows = []
-    for domain in domains:
-        if domain.is_host or domain.name in options.exclude:
+    for domain in session.without(domains, options.exclude):
+        if domain.is_host:
             continue
         for info in await session.services.volumes.list(domain):
             if options.pool in (None, info.record.pool):
                 rows.append(_row(info, full=options.full))
     heads = ("POOL:VOLUME", "VMNAME", "VOLUME_NAME", "REVERT_POSSIBLE")
-    print(align(heads + (("SIZE", "USED", "SOURCE") if options.full else ()), rows))
+    print_table(heads + (("SIZE", "USED", "SOURCE") if options.full else ()), rows)
     return DONE
 
 
@@ -165,8 +166,11 @@ async def _revert(session: Session, options: Namespace) -> int:
 
 async def _import(session: Session, options: Namespace) -> int:
     domain, volume = _named(session, options)
+    limit = parse_size(options.unpack_limit, "unpack limit") if options.unpack_limit else 0
     with progress_line(quiet=bool(options.quiet)) as progress:
-        await session.services.volumes.import_image(domain.key, volume, Path(options.PATH), progress=progress)
+        await session.services.volumes.import_image(
+            domain.key, volume, Path(options.PATH), limit=limit, progress=progress
+        )
     if options.size:
         await session.services.volumes.resize(domain.key, volume, parse_size(options.size))
     return DONE

@@ -17,6 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = new_parser("qubes-manager run", "Start an application in a domain, the domain first if need be.")
     parser.add_argument("VMNAME", help="the domain")
     parser.add_argument("APPLICATION", help="the name of its .desktop file in the domain, without the ending")
+    parser.add_argument(
+        "--dispvm", action="store_true", help="in a new disposable of VMNAME, which is gone with its last window"
+    )
     options = parser.parse_args(argv)
 
     async def job(session: Session) -> int:
@@ -28,14 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             telling.spawn(_show_steps(notice, steps))
             try:
                 startup_id = os.environ.get("DESKTOP_STARTUP_ID", "")
-                await session.services.launching.application(
-                    domain.key, options.APPLICATION, progress=steps, startup_id=startup_id
-                )
+                launching = session.services.launching
+                start = launching.in_disposable if options.dispvm else launching.application
+                await start(domain.key, options.APPLICATION, progress=steps, startup_id=startup_id)
             finally:
                 await telling.close()
         except QubesManagerError as error:
             await notice.say(str(error), urgent=True)
-            # On a terminal that was said already.
             return FAILED
         return DONE
 

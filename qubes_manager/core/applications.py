@@ -4,17 +4,21 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qubes_manager.core.errors import BadInput, GuestError
 from qubes_manager.core.text import one_line
 
-# Bytes of a whole list, and how many applications are taken of it.
+# Bytes of a whole list, values in it, and how many applications are taken of it.
 MAX_LIST = 16 << 20
+# As Python's objects, small values take many times their length: 16 MiB of “{}” are 400 MiB.
+_MAX_VALUES = 400_000
 MAX_APPLICATIONS = 1000
 ICON_SIDE = 48
 _ICON_BYTES = ICON_SIDE * ICON_SIDE * 4
+# A number that a guest makes up is not to fill the line.
+_MAX_LEFT_OUT = 1_000_000
 _MAX_WORDS = 200
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}", re.ASCII)
 _CATEGORY = re.compile(r"[A-Za-z0-9-]{1,60}", re.ASCII)
@@ -44,20 +48,43 @@ def check_id(text: str) -> str:
     return text
 
 
-def parse_applications(data: bytes) -> tuple[Application, ...]:
-    """Return the applications of a list, by name; those that are malformed are left out. Raises GuestError."""
+@dataclass(frozen=True, slots=True)
+class ApplicationList:
+    """What a guest has, by name, and how many more it has that are not shown: too many, or none that can be named."""
+
+    applications: tuple[Application, ...] = ()
+    left_out: int = 0
+
+    @property
+    def notice(self) -> str:
+        """What to say of those that are left out; empty when there are none."""
+        if not self.left_out:
+            return ""
+        are = "is" if self.left_out == 1 else "are"
+        limits = f"only {MAX_APPLICATIONS:,} are shown, and none whose file has an odd name"
+        return f"{self.left_out:,} more {are} left out: {limits}"
+
+
+def parse_applications(data: bytes) -> ApplicationList:
+    """Return what a list tells; raises GuestError when it makes no sense."""
+    is_bounded = len(data) <= MAX_LIST and data.count(b",") <= _MAX_VALUES
     try:
-        entries = json.loads(data)["apps"] if len(data) <= MAX_LIST else None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        entries = None
-    if not isinstance(entries, list):
+        found = json.loads(data) if is_bounded else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(entries := found.get("apps"), list):
         raise GuestError("the guest’s list of applications makes no sense")
-    found = (_application(entry) for entry in entries[:MAX_APPLICATIONS])
-    by_id = {app.id: app for app in found if app}
-    return tuple(sorted(by_id.values(), key=lambda app: (app.name.casefold(), app.id)))
+    taken = [app for app in map(_application, entries[:MAX_APPLICATIONS]) if app]
+    by_id = {app.id: app for app in taken}
+    # One that is told twice is not left out.
+    left_out = len(entries) - len(taken)
+    if isinstance(said := found.get("left_out"), int):
+        left_out += max(said, 0)
+    by_name = sorted(by_id.values(), key=lambda app: (app.name.casefold(), app.id))
+    return ApplicationList(tuple(by_name), min(left_out, _MAX_LEFT_OUT))
 
 
-def dump_applications(applications: Iterable[Application]) -> bytes:
+def dump_applications(found: ApplicationList) -> bytes:
     """The list that ``parse_applications`` reads."""
     entries = [
         {
@@ -69,9 +96,9 @@ def dump_applications(applications: Iterable[Application]) -> bytes:
             "terminal": app.terminal,
             "icon": base64.b64encode(app.icon).decode(),
         }
-        for app in applications
+        for app in found.applications
     ]
-    return json.dumps({"apps": entries}, ensure_ascii=False).encode()
+    return json.dumps({"apps": entries, "left_out": found.left_out}, ensure_ascii=False).encode()
 
 
 def _application(entry: object) -> Application | None:

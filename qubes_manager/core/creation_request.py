@@ -6,10 +6,11 @@ from pathlib import Path
 
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
+from qubes_manager.core.interfaces import parse_netvm
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.sizes import format_size
-from qubes_manager.core.values import check_word
+from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS
 
 _DIGESTS = {64: "sha256", 128: "sha512"}
 # A new disk to install into; it takes only what is written to it.
@@ -27,9 +28,10 @@ class CreationRequest:
     """What the user wants made.
 
     Its system comes from *template* (by name), or is a copy of *image* (which *move* then deletes; an ISO is booted
-    from instead). *memory* and *max_memory* are in MiB, sizes in bytes. *netvm* is ``user``, a libvirt network, or
-    empty for no network. With a *passphrase* the private volume is encrypted. With *seed* a cloud image is told of
-    the user and of the private volume.
+    from instead). A packed image has at most *unpack_limit* bytes in it, 0 for as many as are free. *memory* and
+    *max_memory* are in MiB, sizes in bytes. *netvm* is what ``parse_netvm`` reads, or empty for no network. With a
+    *passphrase* the private volume is encrypted. With *seed* a cloud image is told of the user and of the private
+    volume.
     """
 
     name: str
@@ -39,6 +41,7 @@ class CreationRequest:
     image: Path | None = None
     move: bool = False
     checksum: str = ""
+    unpack_limit: int = 0
     seed: bool = False
     memory: int = DEFAULT_MEMORY
     max_memory: int = 0
@@ -68,13 +71,13 @@ class CreationRequest:
             raise BadInput("class", self.klass, f"use one of {', '.join(_MADE)}")
         self._check_source()
         if self.netvm:
-            check_word(self.netvm, "netvm")
-        if not 64 <= self.memory <= 1 << 24:
+            parse_netvm(self.netvm)
+        if not 64 <= self.memory <= MAX_MEMORY_MIB:
             raise BadInput("memory", str(self.memory), "give 64 MiB or more")
-        if self.max_memory and not self.memory <= self.max_memory <= 1 << 24:
+        if self.max_memory and not self.memory <= self.max_memory <= MAX_MEMORY_MIB:
             raise BadInput("maxmem", str(self.max_memory), f"give the memory ({self.memory} MiB) or more")
-        if not 1 <= self.vcpus <= 512:
-            raise BadInput("vcpus", str(self.vcpus), "give 1 to 512")
+        if not 1 <= self.vcpus <= MAX_VCPUS:
+            raise BadInput("vcpus", str(self.vcpus), f"give 1 to {MAX_VCPUS}")
         check_volume_size(self.private_size, "private size")
         if self.virt_mode not in ("", "kvm", "qemu"):
             raise BadInput("virt_mode", self.virt_mode, "use kvm or qemu")
@@ -95,6 +98,8 @@ class CreationRequest:
             raise BadInput("template", self.template, "name either a template or an image")
         if self.passphrase and self.klass is not DomainClass.APP:
             raise BadInput("passphrase", "…", "only the private volume of an AppVM can be encrypted")
+        if self.autostart and self.klass is DomainClass.TEMPLATE:
+            raise BadInput("autostart", "True", "a template does not start with the host: domains start without it")
         if self.checksum:
             parse_checksum(self.checksum)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from xml.sax.saxutils import escape
+from html import escape
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@+,-]+", re.ASCII)
 # Within double quotes these are escaped (desktop entry specification, "The Exec key").

@@ -3,13 +3,21 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from qubes_manager.core.domain import HOST_NAME, Disk, Domain
-from qubes_manager.core.errors import BadInput, Refused
+from qubes_manager.core.domain import Disk, Domain
+from qubes_manager.core.errors import BadInput, NotFound, Refused
+from qubes_manager.core.image_use import ImageFile, ImageUse, clashing
+from qubes_manager.core.names import HOST_NAME
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.text import one_line
 
 # Bus, and the letters its targets start with in libvirt.
 BUSES = {"virtio": "vd", "usb": "sd", "scsi": "sd"}
+# The formats of images that may be attached. What is in the file is never asked: a guest can write it.
+IMAGE_FORMATS = ("raw", "qcow2")
+
+
+# The kind of a device that takes CDs and DVDs.
+OPTICAL_DRIVE = "optical drive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,10 @@ class DiskRequest:
     persistent: bool = False
 
     def check(self) -> None:
-        """Raise BadInput when the bus or the target name is not one that libvirt has."""
+        """Raise BadInput when the bus or the target name is not one that libvirt has, or the format none of ours."""
+        if self.image_format not in IMAGE_FORMATS[: 1 if self.is_device else None]:
+            allowed = "a device is raw" if self.is_device else f"use one of {', '.join(IMAGE_FORMATS)}"
+            raise BadInput("format", self.image_format, allowed)
         if self.bus not in BUSES:
             raise BadInput("bus", self.bus, f"use one of {', '.join(BUSES)}")
         if self.target and not (self.target.isalnum() and self.target.startswith(BUSES[self.bus])):
@@ -76,25 +87,50 @@ def free_target(taken: Iterable[str], bus: str) -> str:
     raise Refused(f"the domain has no free place on its {bus} bus")
 
 
-def holders(domains: Iterable[Domain], sources: Sequence[str]) -> list[tuple[Domain, Disk]]:
-    """Return the domains that have one of the paths *sources* as a disk, with that disk."""
-    wanted = set(sources)
-    return [
-        (domain, disk) for domain in domains for disk in domain.config.disks if disk.source and disk.source in wanted
-    ]
-
-
-def refuse_if_held(held: Iterable[tuple[Domain, Disk]], target: Domain, source: str, read_only: bool) -> None:
-    """Raise Refused when somebody else has *source*; readers may share what all of them only read."""
-    for domain, disk in held:
-        if domain.key == target.key:
-            raise Refused(f"“{target.name}” has {source} already, as {disk.target}")
-        if not (read_only and disk.read_only):
-            state = "uses" if domain.state.is_active else "has it among its disks and would use"
-            raise Refused(f"“{domain.name}” {state} {source}: detach it there first")
+def refuse_if_held(
+    uses: Iterable[ImageUse], files: Sequence[ImageFile], target: Domain, source: str, *, writes: bool
+) -> None:
+    """Raise Refused when some of *uses* do not go with a disk of *files*, topmost first, which *target* is to get."""
+    others = list(uses)
+    for use in others:
+        if use.key == target.key and use.files and use.files[0].is_in(files[:1]):
+            raise Refused(f"“{target.name}” has {source} already, as {use.place}")
+    for use in clashing(others, files, writes=writes):
+        state = "uses it" if use.active else "has it among its disks and would use it"
+        if use.files[0].is_in(files[:1]):
+            raise Refused(f"{source}: “{use.domain}” {state} as {use.place}: detach it there first")
+        above, below = (use.files[0].path, source) if files[0].is_in(use.files) else (source, use.files[0].path)
+        raise Refused(
+            f"{source}: “{use.domain}” {'runs with' if use.active else 'has'} {use.files[0].path} as {use.place}, and "
+            f"{above} stands on {below}: detach it there first, or copy it"
+        )
 
 
 def refuse_if_host_uses(device: BlockDevice) -> None:
     """Raise Refused when the host itself uses the device."""
     if device.in_use:
         raise Refused(f"{HOST_NAME} uses {device.path}: {device.in_use}")
+
+
+def cd_drives(domain: Domain) -> list[Disk]:
+    """The CD-ROM drives of a domain, with the disc in each."""
+    return [disk for disk in domain.config.disks if disk.kind == "cdrom"]
+
+
+def cd_drive(domain: Domain, target: str = "") -> Disk:
+    """Return the drive *target*, or the only one there is; raises NotFound, and Refused where it is not clear which."""
+    drives = cd_drives(domain)
+    if not drives:
+        raise NotFound(f"“{domain.name}” has no CD-ROM drive")
+    if not target and len(drives) > 1:
+        raise Refused(
+            f"“{domain.name}” has several CD-ROM drives: name one of {_named(drives)} (qvm-block insert --drive)"
+        )
+    found = next((drive for drive in drives if target in ("", drive.target)), None)
+    if found is None:
+        raise NotFound(f"“{domain.name}” has no CD-ROM drive {target}; it has {_named(drives)}")
+    return found
+
+
+def _named(drives: Iterable[Disk]) -> str:
+    return ", ".join(f"{drive.target} ({drive.source or 'empty'})" for drive in drives)

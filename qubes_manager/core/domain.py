@@ -2,14 +2,28 @@
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from pathlib import PurePath
 
+from qubes_manager.core.interfaces import Interface
 from qubes_manager.core.labels import LABELS, Label
+from qubes_manager.core.names import HOST_NAME
+from qubes_manager.core.pauses import DiskError, Pause, pause_words
 from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
 
-HOST_UUID = "00000000-0000-0000-0000-000000000000"
-HOST_NAME = "dom0"
-# The virtio-serial port that application windows come through.
+# In the place of a domain's UUID, of which any may be taken, the nil one too.
+HOST_UUID = HOST_NAME
+# The virtio-serial port that qemu-guest-agent answers through, and that application windows come through.
+AGENT_PORT = "org.qemu.guest_agent.0"
 GUI_PORT = "org.qubes_manager.gui.0"
+# The feature that says which guest tools a template or a standalone domain has.
+TOOLS_FEATURE = "guest-tools"
+# A template with this feature has what application windows come from.
+GUI_FEATURE = "gui"
+
+# A feature: the domain serves others, and is left out where people choose one.
+INTERNAL = "internal"
+# In the place of what a domain's disposables are made of: it may not ask for any. No domain is called so.
+NO_DISPOSABLES = "none"
 
 
 class DomainState(StrEnum):
@@ -19,6 +33,7 @@ class DomainState(StrEnum):
     PAUSED = "Paused"
     SUSPENDED = "Suspended"
     HALTING = "Halting"
+    SAVED = "Saved"
     HALTED = "Halted"
     CRASHED = "Crashed"
     UNKNOWN = "NA"
@@ -26,7 +41,12 @@ class DomainState(StrEnum):
     @property
     def is_active(self) -> bool:
         """Whether a domain in this state has a QEMU process."""
-        return self not in (DomainState.HALTED, DomainState.CRASHED, DomainState.UNKNOWN)
+        return self is not DomainState.SAVED and not self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its last run has ended; a saved one has not: it goes on at the next start, as it was configured."""
+        return self in (DomainState.HALTED, DomainState.CRASHED, DomainState.UNKNOWN)
 
 
 class DomainClass(StrEnum):
@@ -58,12 +78,28 @@ class Job(Enum):
     REMOVE = "remove"
 
 
+class Disposal(Enum):
+    """When a disposable that libvirt forgets at its end is to end.
+
+    HELD: when its first program has ended and no window is open. KEPT: when somebody ends it. PRELOADED: it has booted
+    and stands still, until somebody wants one.
+    """
+
+    HELD = "held"
+    KEPT = "kept"
+    PRELOADED = "preloaded"
+
+
 class Ending(Enum):
-    """How a halted domain's last run ended, as far as libvirt still knows."""
+    """How a halted domain's last run ended, as far as libvirt still knows.
+
+    SAVED is one without a saved state: it was saved to a file that only its user knows, or the state is discarded.
+    """
 
     UNKNOWN = "unknown"
     CLEAN = "clean"
     KILLED = "killed"
+    SAVED = "saved"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,8 +111,21 @@ class DomainKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """An image by the name that a domain's XML or another image has for it: a path, or a volume's name in *pool*."""
+
+    source: str
+    pool: str = ""
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Disk:
-    """One disk of a domain: target name, bus, kind (disk or cdrom), where its bytes are, and how it is attached."""
+    """One disk of a domain: target name, bus, kind (disk or cdrom), where its bytes are, and how it is attached.
+
+    *backing* are the images that the XML names below it, or beside it while a block job copies. *backing_ends* says
+    whether they are all: else the images themselves say what they stand on.
+    """
 
     target: str
     bus: str = ""
@@ -87,16 +136,22 @@ class Disk:
     transient: bool = False
     serial: str = ""
     encrypted: bool = False
+    format: str = ""
+    backing: tuple[Layer, ...] = ()
+    backing_ends: bool = False
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The disk's own image and what the XML names below it, topmost first; none for an empty drive."""
+        return (Layer(self.source, self.pool, self.format), *self.backing) if self.source else ()
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """One network interface: its kind (network, bridge, user, …), what it connects to, MAC address and model."""
+class SoundDevice:
+    """What a domain's sound device plays to: libvirt's name for the backend, and the address of a sound server."""
 
-    kind: str
-    source: str = ""
-    mac: str = ""
-    model: str = ""
+    backend: str
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +167,25 @@ class DomainConfig:
     default_dispvm_uuid: str = ""
     template_for_dispvms: bool = False
     provides_network: bool = False
+    # What plays its sound (core/sound.py), and whether nothing of it is to be heard.
+    audiovm: str = ""
+    muted: bool = False
     revision: int = 0
     trial: int = 0
     keep_revisions: int = DEFAULT_KEEP
+    # Of a disposable: when it ends, what it was made of (a digest), and the number that its first program has for its
+    # agent.
+    disposal: Disposal | None = None
+    made_of: str = ""
+    program: int = 0
     job: Job | None = None
     job_by: str = ""
     tags: frozenset[str] = frozenset()
     features: tuple[tuple[str, str], ...] = ()
     volumes: tuple[OwnVolume, ...] = ()
     notes: str = ""
+    # libvirt's, which it lets be changed while a domain runs.
+    title: str = ""
     virt_type: str = ""
     emulated: bool = False
     machine: str = ""
@@ -134,18 +199,20 @@ class DomainConfig:
     interfaces: tuple[Interface, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     console_log: str = ""
+    sound: SoundDevice | None = None
+    # The guest's agent had opened its port when this was read.
+    agent_heard: bool = False
     gui_port: bool = False
+    # All the ports that what crosses between domains goes through.
+    crossing_ports: bool = False
     # Applications that its menu shows (None: all of them), and those that come first.
     menu: tuple[str, ...] | None = None
     favourites: tuple[str, ...] = ()
 
     @property
     def netvm(self) -> str:
-        """What the first network interface connects to; empty without an interface."""
-        if not self.interfaces:
-            return ""
-        first = self.interfaces[0]
-        return first.source or first.kind
+        """What the first network interface connects to, in one word; empty without an interface."""
+        return self.interfaces[0].netvm if self.interfaces else ""
 
     def volume(self, role: Role) -> OwnVolume | None:
         """The volume that plays *role* now: of a root's revisions the current one."""
@@ -155,7 +222,10 @@ class DomainConfig:
     def disk(self, role: Role) -> Disk | None:
         """The disk that *role* is attached as; the root has no serial number of its own but comes first."""
         fitting = (d for d in self.disks if d.kind == "disk")
-        return next((d for d in fitting if role is Role.ROOT or d.serial == role.value), None)
+        if role is Role.ROOT:
+            # Somebody may have taken the root away.
+            return next((d for d in fitting if d.serial != Role.PRIVATE.value), None)
+        return next((d for d in fitting if d.serial == role.value), None)
 
 
 class _UnreadConfig(DomainConfig):
@@ -203,6 +273,41 @@ class Domain:
     stale: bool = False
     outdated: bool = False
     ending: Ending = Ending.UNKNOWN
+    pause: Pause | None = None
+    disk_errors: tuple[DiskError, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What its user calls a disposable; libvirt renames no domain that runs, and a disposable always does."""
+        return self.config.title if self.is_disposable else ""
+
+    @property
+    def shown_name(self) -> str:
+        """What people read in the place of its name: its title, with its name behind."""
+        return f"{self.title} ({self.name})" if self.title else self.name
+
+    @property
+    def reason(self) -> str:
+        """Why it is in its state, in words; empty where there is nothing to say."""
+        if self.only_waits:
+            return "waits for its use" if self.is_preloaded else "gets ready for its use"
+        return pause_words(self.pause, self.disk_errors) if self.pause else self.stray_run
+
+    @property
+    def stray_run(self) -> str:
+        """What becomes of what a template writes that another program started; empty for any other run."""
+        config = self.config
+        disk, current = config.disk(Role.ROOT), config.volume(Role.ROOT)
+        if self.klass is not DomainClass.TEMPLATE or not self.state.is_active or config.trial or not (disk and current):
+            return ""
+        if disk.transient:
+            return "its changes are not kept"
+        return "it writes into its current revision" if PurePath(disk.source).name == current.name else ""
+
+    @property
+    def state_text(self) -> str:
+        """Its state, with the reason where there is one: ``Paused: no space for vdb``."""
+        return f"{self.state.value}: {self.reason}" if self.reason else self.state.value
 
     @property
     def is_host(self) -> bool:
@@ -229,11 +334,44 @@ class Domain:
         return self.config.label
 
     @property
+    def is_disposable(self) -> bool:
+        """Whether it is gone with all that is in it when it stops; a named disposable stays in the list."""
+        return self.klass is DomainClass.DISPOSABLE and not self.persistent
+
+    @property
+    def is_preloaded(self) -> bool:
+        """Whether it is a disposable that waits to be used."""
+        return self.is_disposable and self.config.disposal is Disposal.PRELOADED
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether it is a disposable that is ready for its use, or getting so: nothing of anybody's is in it."""
+        return self.is_disposable and self.is_internal
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is of no concern to people, and left out where they choose a domain."""
+        return any(name == INTERNAL and value for name, value in self.config.features)
+
+    @property
+    def guest_tools(self) -> str:
+        """The digest of the guest tools that it has of its own; empty without any, as far as is known."""
+        return dict(self.config.features).get(TOOLS_FEATURE, "")
+
+    @property
     def has_gui(self) -> bool:
-        """Whether it runs and has the port that windows come through."""
+        """Whether it runs and has the port that windows come through, which are of concern to people."""
+        return self._can_be_talked_to and self.config.gui_port and not self.is_internal
+
+    @property
+    def has_crossing(self) -> bool:
+        """Whether it runs and has the ports for what crosses between domains."""
+        return self._can_be_talked_to and self.config.crossing_ports
+
+    @property
+    def _can_be_talked_to(self) -> bool:
         # Before libvirt has told its number, a start is not over.
-        runs = self.state.is_active and self.id >= 0
-        return not self.is_host and not self.stale and runs and self.config.gui_port
+        return not self.is_host and not self.stale and self.state.is_active and self.id >= 0
 
     @property
     def is_busy(self) -> bool:

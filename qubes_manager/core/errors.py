@@ -1,5 +1,10 @@
 """The errors that reach a user: one plain line each, with the raw text kept apart."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qubes_manager.core.domain import DomainKey
+
 
 class QubesManagerError(Exception):
     """Base of all errors shown to a user; ``str()`` is one plain line, ``details`` the raw text behind it."""
@@ -24,6 +29,28 @@ class NotFound(QubesManagerError):
 
 class Refused(QubesManagerError):
     """A rule of ours forbids the action now."""
+
+
+class StateIsSaved(Refused):
+    """A domain's saved state is in the way: what is changed now would not be what it goes on with.
+
+    ``key`` is its domain, for who offers to discard the state.
+    """
+
+    def __init__(self, name: str, key: "DomainKey") -> None:
+        super().__init__(
+            f"“{name}” is saved, to go on as it was: start it and shut it down first, "
+            "or discard its saved state (“Discard saved state”, or qvm-kill --discard-saved)"
+        )
+        self.key = key
+
+
+class UnknownDisk(Refused):
+    """A domain's disk is not the volume that is recorded for it: another program changed it."""
+
+
+class Overtaken(Refused):
+    """Somebody else has changed the same thing since it was read."""
 
 
 class HostUnreachable(QubesManagerError):

@@ -29,3 +29,9 @@ LABELS: dict[str, Label] = {
         start=1,
     )
 }
+
+
+def readable_on(colour: str) -> str:
+    """Black or white, whichever is read better on a colour (ITU-R BT.601's luma)."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"

@@ -22,6 +22,11 @@ class Progress:
     def at(self, done: int, total: int = 0) -> None:
         """So many bytes of the present step are done; *total*, unless it is 0, replaces what the step began with."""
 
+    def update(self, text: str, done: int, total: int) -> None:
+        """How the present step stands, in words of its own: a rate, what it waits for."""
+        self.step(text, total)
+        self.at(done)
+
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled when the job is to stop; to be called where it can be undone."""
         if self.is_cancelled:

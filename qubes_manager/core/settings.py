@@ -1,12 +1,13 @@
 """The user's settings: what there is, and what each may be."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 from qubes_manager.core.errors import BadInput
 
 APPEARANCES = ("system", "light", "dark")
-FILTERS = ("all", "running", "halted", "templates", "standalone", "user")
+FILTERS = ("all", "running", "saved", "halted", "templates", "standalone", "user")
+_CHOICES = {"appearance": APPEARANCES, "filter": FILTERS}
 
 
 @dataclass(slots=True)
@@ -34,32 +35,36 @@ class Settings:
     show_details: bool = True
     show_applications: bool = True
     show_toolbar: bool = True
+    show_waiting: bool = False
     setup_offered: bool = False
 
 
-def parse_settings(data: object) -> Settings:
-    """Return the settings that a YAML document holds; raises BadInput naming the key. Unknown keys are refused."""
-    if data is None:
-        return Settings()
-    if not isinstance(data, Mapping):
-        raise BadInput("settings", type(data).__name__, "the file must hold a mapping of names to values")
-    known = {f.name for f in fields(Settings)}
-    for key in data:
-        if key not in known:
-            raise BadInput("settings", str(key), f"use only {', '.join(sorted(known))}")
+def parse_settings(data: object, complain: Callable[[str], None] = lambda _trouble: None) -> Settings:
+    """Return the settings that a YAML document holds; *complain* hears of each that cannot be used, by its key."""
     settings = Settings()
-    for name, value in data.items():
-        if name == "columns":
-            settings.columns = [_column(entry) for entry in _list(name, value)]
-        elif isinstance(getattr(settings, name), list):
-            setattr(settings, name, [_typed(name, entry, str) for entry in _list(name, value)])
-        else:
-            setattr(settings, name, _typed(name, value, type(getattr(settings, name))))
-    _choice("appearance", settings.appearance, APPEARANCES)
-    _choice("filter", settings.filter, FILTERS)
-    _range("window_width", settings.window_width)
-    _range("window_height", settings.window_height)
+    known = {f.name for f in fields(Settings)}
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        try:
+            if name not in known:
+                raise BadInput("settings", str(name)[:80], f"use only {', '.join(sorted(known))}")
+            setattr(settings, name, _checked(settings, name, value))
+        except BadInput as error:
+            complain(str(error))
     return settings
+
+
+def _checked(settings: Settings, name: str, value: object) -> object:
+    present = getattr(settings, name)
+    if name == "columns":
+        return [_column(entry) for entry in _list(name, value)]
+    if isinstance(present, list):
+        return [_typed(name, entry, str) for entry in _list(name, value)]
+    checked = _typed(name, value, type(present))
+    if name in _CHOICES:
+        _choice(name, str(checked), _CHOICES[name])
+    if name in ("window_width", "window_height") and isinstance(checked, int):
+        _range(name, checked)
+    return checked
 
 
 def _list(name: str, value: object) -> list[object]:

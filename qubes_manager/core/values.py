@@ -3,6 +3,8 @@
 from qubes_manager.core.errors import BadInput
 
 MAX_WORD = 255
+# Beyond what libvirt's drivers take; what a host and a machine take is theirs to say.
+MAX_MEMORY_MIB, MAX_VCPUS = 1 << 24, 1 << 13
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 

@@ -6,30 +6,35 @@ from typing import TYPE_CHECKING
 
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.user_files import UserFiles
 
 if TYPE_CHECKING:
+    from qubes_manager.core.settlement import Settlement
     from qubes_manager.services.applications.app_lists import AppLists
     from qubes_manager.services.applications.app_menus import AppMenus
     from qubes_manager.services.applications.domain_files import DomainFiles
     from qubes_manager.services.applications.menu_keeper import MenuKeeper
-    from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+    from qubes_manager.services.crossing.clipboard import Clipboards
+    from qubes_manager.services.crossing.file_copies import FileCopies
+    from qubes_manager.services.crossing.links import BrokerLinks
     from qubes_manager.services.devices.block_devices import BlockDevices
+    from qubes_manager.services.disposables.disposables import Disposables
+    from qubes_manager.services.disposables.leftovers import Leftovers
+    from qubes_manager.services.disposables.preloaded import PreloadedDisposables
+    from qubes_manager.services.disposables.starting import DisposableStarts
     from qubes_manager.services.domains.caretaker import Caretaker
     from qubes_manager.services.domains.guest_commands import GuestCommands
+    from qubes_manager.services.domains.guest_tools import GuestTools
     from qubes_manager.services.domains.lifecycle import Lifecycle
     from qubes_manager.services.domains.properties import Properties
     from qubes_manager.services.domains.recovery import Recovery
     from qubes_manager.services.domains.removal import Removal
-    from qubes_manager.services.files.global_defaults import GlobalDefaults
-    from qubes_manager.services.files.gui_options_file import GuiOptionsFile
-    from qubes_manager.services.files.log_paths import LogPaths
-    from qubes_manager.services.files.logs import Logs
-    from qubes_manager.services.files.settings_file import SettingsFile
-    from qubes_manager.services.files.user_folders import UserFolders
+    from qubes_manager.services.domains.sound import Sound
     from qubes_manager.services.gui.launching import Launching
     from qubes_manager.services.gui.links import GuiLinks
     from qubes_manager.services.gui.service import GuiService
     from qubes_manager.services.gui.settings import GuiSettings
+    from qubes_manager.services.hosts.image_uses import ImageUses
     from qubes_manager.services.hosts.usage_poller import UsagePoller
     from qubes_manager.services.hosts.virt_types import VirtTypes
     from qubes_manager.services.making.cloning import Cloning
@@ -40,11 +45,12 @@ if TYPE_CHECKING:
     from qubes_manager.services.setup.first_setup import FirstSetup
     from qubes_manager.services.setup.host_check import HostCheck
     from qubes_manager.services.volumes.domain_volumes import DomainVolumes
+    from qubes_manager.services.volumes.frozen_copies import FrozenCopies
     from qubes_manager.services.volumes.storage_pools import StoragePools
-    from qubes_manager.services.volumes.template_roots import Settlement, TemplateRoots
+    from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 
-class Services:
+class Services(UserFiles):
     """One of each service over the same hosts and store, made when it is first asked for.
 
     So a command loads what it uses and nothing else, and nobody has a copy of his own of anything. *on_settled* is
@@ -54,8 +60,8 @@ class Services:
     def __init__(
         self, hosts: Hosts, store: DomainStore, *, on_settled: "Callable[[Settlement], None] | None" = None
     ) -> None:
+        super().__init__(store)
         self.hosts = hosts
-        self.store = store
         self._on_settled = on_settled
 
     @classmethod
@@ -63,50 +69,6 @@ class Services:
         """Services without a connection yet; with *watch* their hosts hear events."""
         store = DomainStore()
         return cls(Hosts(store, watch=watch), store, on_settled=on_settled)
-
-    # The user's own files.
-
-    @cached_property
-    def folders(self) -> "UserFolders":
-        """Where the user's files lie."""
-        from qubes_manager.services.files.user_folders import UserFolders
-
-        return UserFolders.of_environment()
-
-    @cached_property
-    def settings_file(self) -> "SettingsFile":
-        """The settings of the window."""
-        from qubes_manager.services.files.settings_file import SettingsFile
-
-        return SettingsFile(self.folders.settings / "settings.yaml")
-
-    @cached_property
-    def defaults(self) -> "GlobalDefaults":
-        """What new domains get."""
-        from qubes_manager.services.files.global_defaults import GlobalDefaults
-
-        return GlobalDefaults(self.folders.settings / "defaults.yaml")
-
-    @cached_property
-    def gui_options(self) -> "GuiOptionsFile":
-        """The options of domains' windows."""
-        from qubes_manager.services.files.gui_options_file import GuiOptionsFile
-
-        return GuiOptionsFile(self.folders.settings / "windows.yaml")
-
-    @cached_property
-    def log_paths(self) -> "LogPaths":
-        """Where our programs log."""
-        from qubes_manager.services.files.log_paths import LogPaths
-
-        return LogPaths(self.folders.logs)
-
-    @cached_property
-    def logs(self) -> "Logs":
-        """Reading logs."""
-        from qubes_manager.services.files.logs import Logs
-
-        return Logs(self.log_paths)
 
     # Hosts and what is on them.
 
@@ -116,6 +78,13 @@ class Services:
         from qubes_manager.services.hosts.virt_types import VirtTypes
 
         return VirtTypes(self.hosts)
+
+    @cached_property
+    def uses(self) -> "ImageUses":
+        """Who uses which image."""
+        from qubes_manager.services.hosts.image_uses import ImageUses
+
+        return ImageUses(self.hosts, self.store)
 
     @cached_property
     def poller(self) -> "UsagePoller":
@@ -129,14 +98,28 @@ class Services:
         """The host's block devices."""
         from qubes_manager.services.devices.block_devices import BlockDevices
 
-        return BlockDevices(self.hosts, self.store)
+        return BlockDevices(self.hosts, self.store, self.uses)
 
     @cached_property
-    def clipboard(self) -> "InterDomainClipboard":
-        """The inter-domain clipboard."""
-        from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+    def file_copies(self) -> "FileCopies":
+        """Domains' files, and copies of them."""
+        from qubes_manager.services.crossing.file_copies import FileCopies
 
-        return InterDomainClipboard()
+        return FileCopies(self.broker_links)
+
+    @cached_property
+    def clipboards(self) -> "Clipboards":
+        """The inter-domain clipboards."""
+        from qubes_manager.services.crossing.clipboard import Clipboards
+
+        return Clipboards(self.broker_links)
+
+    @cached_property
+    def broker_links(self) -> "BrokerLinks":
+        """The ways to the brokers."""
+        from qubes_manager.services.crossing.links import BrokerLinks
+
+        return BrokerLinks()
 
     @cached_property
     def pools(self) -> "StoragePools":
@@ -146,11 +129,18 @@ class Services:
         return StoragePools(self.hosts)
 
     @cached_property
+    def frozen_copies(self) -> "FrozenCopies":
+        """What disposables start from."""
+        from qubes_manager.services.volumes.frozen_copies import FrozenCopies
+
+        return FrozenCopies(self.hosts, self.store, self.uses)
+
+    @cached_property
     def roots(self) -> "TemplateRoots":
         """Templates' revisions."""
         from qubes_manager.services.volumes.template_roots import TemplateRoots
 
-        roots = TemplateRoots(self.hosts, self.store)
+        roots = TemplateRoots(self.hosts, self.store, self.uses, self.frozen_copies)
         if self._on_settled:
             roots.settled.connect(self._on_settled)
         return roots
@@ -163,6 +153,7 @@ class Services:
         return DomainVolumes(
             self.hosts,
             self.store,
+            self.uses,
             self.roots,
             lambda key, line: self.commands.run(key, line, user="root", startup_timeout=2),
         )
@@ -174,7 +165,14 @@ class Services:
         """The power actions."""
         from qubes_manager.services.domains.lifecycle import Lifecycle
 
-        return Lifecycle(self.hosts, self.store, self.roots, lambda key: self.lists.refresh(key))
+        return Lifecycle(self.hosts, self.store, self.roots, self.sound, lambda key: self.lists.refresh(key))
+
+    @cached_property
+    def sound(self) -> "Sound":
+        """What is heard of domains."""
+        from qubes_manager.services.domains.sound import Sound
+
+        return Sound(self.hosts, self.store)
 
     @cached_property
     def commands(self) -> "GuestCommands":
@@ -184,32 +182,41 @@ class Services:
         return GuestCommands(self.hosts, self.store, self.lifecycle, self.gui_options)
 
     @cached_property
+    def guest_tools(self) -> "GuestTools":
+        """Our programs in guests."""
+        from qubes_manager.services.domains.guest_packages import GuestPackages
+        from qubes_manager.services.domains.guest_tools import GuestTools
+
+        packages = GuestPackages(self.commands, self.folders.guests)
+        return GuestTools(self.hosts, self.store, self.lifecycle, self.commands, packages)
+
+    @cached_property
     def properties(self) -> "Properties":
         """What is set of domains."""
         from qubes_manager.services.domains.properties import Properties
 
-        return Properties(self.hosts, self.store, self.gui_options)
+        return Properties(self.hosts, self.store, self.gui_options, self.frozen_copies, self.sound)
 
     @cached_property
     def removal(self) -> "Removal":
         """Taking domains away."""
         from qubes_manager.services.domains.removal import Removal
 
-        return Removal(self.hosts, self.store, self.domain_files.forget)
+        return Removal(self.hosts, self.store, self.uses, self.roots, self.domain_files.forget)
 
     @cached_property
     def recovery(self) -> "Recovery":
         """Putting in order what a program that died had begun."""
         from qubes_manager.services.domains.recovery import Recovery
 
-        return Recovery(self.hosts, self.store, self.roots)
+        return Recovery(self.hosts, self.store, self.uses, self.roots)
 
     @cached_property
     def caretaker(self) -> "Caretaker":
         """What does the rest when a run has ended, or a program has died."""
         from qubes_manager.services.domains.caretaker import Caretaker
 
-        return Caretaker(self.store, self.roots, self.recovery)
+        return Caretaker(self.store, self.roots, self.recovery, self.volumes.to_qcow2)
 
     # Their applications.
 
@@ -248,28 +255,30 @@ class Services:
         """Making domains."""
         from qubes_manager.services.making.creation import Creation
 
-        return Creation(self.hosts, self.store, self.roots, self.virt_types)
+        return Creation(self.hosts, self.store, self.uses, self.roots, self.virt_types)
 
     @cached_property
     def cloning(self) -> "Cloning":
         """Copies of domains."""
         from qubes_manager.services.making.cloning import Cloning
 
-        return Cloning(self.hosts, self.store, self.roots)
+        return Cloning(self.hosts, self.store, self.uses, self.roots)
 
     @cached_property
     def promotion(self) -> "Promotion":
         """Templates of installed systems."""
         from qubes_manager.services.making.promotion import Promotion
 
-        return Promotion(self.hosts, self.store)
+        return Promotion(self.hosts, self.store, self.uses, self.volumes)
 
     @cached_property
     def templates(self) -> "TemplateBuild":
         """Templates of packages."""
         from qubes_manager.services.making.template_build import TemplateBuild
 
-        return TemplateBuild(self.hosts, self.store, self.virt_types, self.log_paths.template_build)
+        return TemplateBuild(
+            self.hosts, self.store, self.virt_types, self.log_paths.template_build, self.folders.guests
+        )
 
     @cached_property
     def setup(self) -> "FirstSetup":
@@ -283,7 +292,7 @@ class Services:
         """Small domains to try the program with."""
         from qubes_manager.services.setup.demo import Demo
 
-        return Demo(self.hosts, self.store, self.removal, self.virt_types, self.folders.guests)
+        return Demo(self.hosts, self.store, self.uses, self.removal, self.virt_types, self.folders.guests)
 
     @cached_property
     def host_check(self) -> "HostCheck":
@@ -291,6 +300,51 @@ class Services:
         from qubes_manager.services.setup.host_check import HostCheck
 
         return HostCheck(self.hosts)
+
+    # Disposables.
+
+    @cached_property
+    def leftovers(self) -> "Leftovers":
+        """What crashes leave of disposables."""
+        from qubes_manager.services.disposables.leftovers import Leftovers
+
+        return Leftovers(self.hosts, self.store, self.uses)
+
+    @cached_property
+    def disposable_starts(self) -> "DisposableStarts":
+        """Starting disposables."""
+        from qubes_manager.services.disposables.numbers import DisposableNumbers
+        from qubes_manager.services.disposables.starting import DisposableStarts
+
+        numbers = DisposableNumbers(self.folders.disposable_numbers)
+        return DisposableStarts(
+            self.hosts, self.store, self.roots, self.frozen_copies, self.leftovers, numbers, self.sound
+        )
+
+    @cached_property
+    def preloaded(self) -> "PreloadedDisposables":
+        """Disposables that are ready before anybody wants one."""
+        from qubes_manager.services.disposables.preloaded import PreloadedDisposables
+
+        return PreloadedDisposables(self.hosts, self.store, self.disposable_starts, self.commands)
+
+    @cached_property
+    def disposables(self) -> "Disposables":
+        """Domains that are gone when they stop."""
+        from qubes_manager.services.disposables.disposables import Disposables
+
+        return Disposables(
+            self.hosts,
+            self.store,
+            self.disposable_starts,
+            self.preloaded,
+            self.frozen_copies,
+            self.lifecycle,
+            self.commands,
+            self.defaults,
+            self.ensure_broker,
+            self.domain_files.forget,
+        )
 
     # Guests' windows.
 
@@ -306,7 +360,16 @@ class Services:
         from qubes_manager.services.gui.service import GuiService
 
         return GuiService(
-            uri, self.hosts, self.store, self.lists, self.menu_keeper, self.gui_options, self.log_paths, grace
+            uri,
+            self.hosts,
+            self.store,
+            self.lists,
+            self.menu_keeper,
+            self.broker_links,
+            self.lifecycle,
+            self.gui_options,
+            self.log_paths,
+            grace,
         )
 
     @cached_property
@@ -314,7 +377,7 @@ class Services:
         """Starting applications."""
         from qubes_manager.services.gui.launching import Launching
 
-        return Launching(self.store, self.commands, self.lifecycle, self.links)
+        return Launching(self.store, self.commands, self.lifecycle, self.links, self.disposables)
 
     @cached_property
     def gui_settings(self) -> "GuiSettings":
@@ -322,3 +385,9 @@ class Services:
         from qubes_manager.services.gui.settings import GuiSettings
 
         return GuiSettings(self.links, self.gui_options)
+
+    # What crosses between domains.
+
+    async def ensure_broker(self, uri: str) -> None:
+        """Start the broker of a connection where there is none; raises QubesManagerError."""
+        await self.broker_links.link(uri).ensure()

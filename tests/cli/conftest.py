@@ -12,6 +12,7 @@ from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.volumes import OwnVolume, Role
 from tests.driver import FOLDER, PAUSED, RUNNING, write_host
+from tests.waiting import PATIENCE
 
 COMMANDS = Path(sys.executable).parent
 
@@ -57,5 +58,5 @@ def host(tmp_path: Path) -> str:
 def run(*words: object, data: str | None = None) -> subprocess.CompletedProcess[str]:
     name, *rest = map(str, words)
     return subprocess.run(
-        [COMMANDS / name, *rest], input=data or "", capture_output=True, text=True, timeout=60, check=False
+        [COMMANDS / name, *rest], input=data or "", capture_output=True, text=True, timeout=PATIENCE, check=False
     )

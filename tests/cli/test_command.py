@@ -10,7 +10,7 @@ from qubes_manager.cli.command import Session
 from qubes_manager.cli.options import new_parser
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError
-from qubes_manager.services.volumes.template_roots import Outcome, Settlement
+from qubes_manager.core.settlement import Outcome, Settlement
 from tests.cli.conftest import COMMANDS, run
 
 ALL = [

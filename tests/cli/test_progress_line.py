@@ -53,7 +53,7 @@ def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert capsys.readouterr().err == ""
 
 
-def test_the_line_is_gone_after_a_failure_and_the_job_is_never_cancelled(
+def test_the_line_is_gone_after_a_failure_and_what_still_works_for_the_job_is_to_stop(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -61,4 +61,6 @@ def test_the_line_is_gone_after_a_failure_and_the_job_is_never_cancelled(
         progress.step("Copying")
         progress.raise_if_cancelled()
         raise ZeroDivisionError
+    assert progress.is_cancelled
+    progress.step("Copying on")
     assert capsys.readouterr().err == f"{CLEAR}Copying{CLEAR}"

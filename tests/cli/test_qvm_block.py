@@ -29,6 +29,10 @@ def refused(uri: str, capsys: pytest.CaptureFixture[str], *words: str) -> str:
         # By the disk's target or by its file: both are what the domain is made of.
         (["detach", "work", "dom0:vdb"], "vdb is a volume that “work” is made of; it cannot be detached"),
         (["d", "work", "dom0:/pool/work.private.qcow2"], "vdb is a volume that “work” is made of"),
+        (["insert", "work", "dom0:/no/disc"], "“work” has no CD-ROM drive"),
+        (["insert", "--drive", "sdb", "Vault", "dom0:/no/disc"], "“Vault” has no CD-ROM drive sdb; it has sda (empty)"),
+        (["insert", "Vault", "dom0:/no/disc"], "there is no file “/no/disc”"),
+        (["eject", "work"], "“work” has no CD-ROM drive"),
         (["list", "nobody"], "no such domain: nobody"),
         (["list", "--exclude", "nobody"], "no such domain: nobody"),
     ],
@@ -44,7 +48,8 @@ def test_what_is_named_is_found_or_refused(
     [
         ("bus=ide", "bus: 'ide' cannot be used; use one of virtio, usb, scsi"),
         ("frontend-dev=vda", "frontend device: 'vda' cannot be used; on usb it is sda, sdb, …"),
-        ("bus", "option: 'bus' cannot be used; use NAME=VALUE with one of bus, frontend-dev, serial, read-only"),
+        ("bus", "option: 'bus' cannot be used; use NAME=VALUE with one of bus, frontend-dev, serial, format,"),
+        ("format=vmdk", "format: 'vmdk' cannot be used; a device is raw"),
         ("read-only=perhaps", "option: 'read-only=perhaps' cannot be used"),
         ("speed=9", "option: 'speed=9' cannot be used"),
         ("read-only=yes", "the host has no block device"),
@@ -64,7 +69,7 @@ def test_an_image_that_another_domain_has_is_not_attached_twice(
     path = Path(host.removeprefix("test://"))
     path.write_text(path.read_text().replace("/media/stick.img", str(tmp_path / "stick.img")))
     line = refused(host, capsys, "attach", "work", f"dom0:{tmp_path}/stick.img")
-    assert line == f"“Vault” uses {tmp_path}/stick.img: detach it there first"
+    assert line == f"{tmp_path}/stick.img: “Vault” uses it as vda: detach it there first"
 
 
 def test_a_list_may_be_that_of_some_domains_only(host: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +80,11 @@ def test_a_list_may_be_that_of_some_domains_only(host: str, capsys: pytest.Captu
     for words, is_listed in (([], True), (["Vault"], True), (["--exclude", "Vault"], False), (["debian"], False)):
         assert qvm_block.main(["-c", host, "list", *words]) == 0
         assert ("/media/stick.img" in capsys.readouterr().out) is is_listed, words
+
+
+def test_the_drives_are_listed_with_their_discs(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, is_listed in (([], True), (["Vault"], True), (["work"], False), (["--exclude", "Vault"], False)):
+        assert qvm_block.main(["-c", host, "list", *words]) == 0
+        assert ("Vault:sda" in capsys.readouterr().out) is is_listed, words
+    assert qvm_block.main(["-c", host, "list"]) == 0
+    assert "Vault:sda      CD-ROM drive: empty  Vault" in capsys.readouterr().out

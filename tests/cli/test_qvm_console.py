@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 
-# A little more than the 45 that it takes, packages counted. It was 82 while the client imported the service.
-MOST_MODULES = 50
+from tests.waiting import PATIENCE
+
+# A little more than the 57 that it takes, packages counted. It was 82 while the client imported the service.
+MOST_MODULES = 70
 # It goes as far as to the service's socket: without a screen it asks for none.
 RUN = """
 import sys
@@ -16,11 +18,11 @@ print(code, *sys.modules)
 
 
 def test_it_loads_neither_the_gui_service_nor_what_that_stands_on() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("DISPLAY")}
     done = subprocess.run(
-        [sys.executable, "-c", RUN], capture_output=True, text=True, timeout=60, check=True, env=environment
+        [sys.executable, "-c", RUN], capture_output=True, text=True, timeout=PATIENCE, check=True, env=environment
     )
-    assert "there is no X display" in done.stderr
+    assert "there is no screen" in done.stderr
     code, *modules = done.stdout.split()
     assert code == "1"
     ours = [name for name in modules if name.partition(".")[0] == "qubes_manager"]

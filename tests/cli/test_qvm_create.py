@@ -92,8 +92,10 @@ def test_an_image_is_copied_or_moved_and_has_the_checksum_of_its_list(asked: Ask
         (["-p", "kernel=fast"], "pool: 'kernel=fast' cannot be used; use root=POOL or private=POOL"),
         (["-p", "private="], "pool: 'private=' cannot be used"),
         (["--private-size", "much"], "private size: 'much' cannot be used"),
-        (["-r", "/x.img", "--checksum-file", "/no/list"], "the list of checksums “/no/list” cannot be read"),
-        (["--disp"], "class: 'DispVM' cannot be used"),
+        (["-r", "/x.img", "--checksum-file", "/no/list"], "there is no file “/no/list”"),
+        (["--disp"], "only an AppVM can be the template of disposables"),
+        (["--disp", "--prop", "uuid=1"], "property: 'uuid' cannot be used; it cannot be set to 1"),
+        (["--disp", "--prop", "memory"], "property: 'memory' cannot be used; use NAME=VALUE"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line(

@@ -25,7 +25,10 @@ def test_pools_are_listed_and_shown(host: str, capsys: pytest.CaptureFixture[str
     ("words", "line"),
     [
         (["info", "nowhere"], "there is no storage pool “nowhere”"),
-        (["remove", "nowhere"], "cannot remove the pool “nowhere”: the storage pool does not exist"),
+        (
+            ["remove", "nowhere"],
+            "the host has no storage pool “nowhere”: define it again (virsh pool-define)",
+        ),
         (["remove", "qubes-manager"], "the pool “qubes-manager” has 3 volumes: remove or move them first"),
         (["add", "x", "dir"], "option: '' cannot be used; give -o dir_path=FOLDER"),
         (["add", "x", "dir", "-o", "dir_path=here"], "option: 'dir_path=here' cannot be used"),

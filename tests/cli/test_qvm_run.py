@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import sys
+import time
 from typing import Any
 
 import libvirt_qemu
@@ -88,6 +89,24 @@ def test_escapes_that_come_in_pieces_are_stripped_and_characters_in_pieces_are_w
     assert capfdbinary.readouterr().out.decode() == "abc\nr\u0435st X"
 
 
+@pytest.mark.parametrize(
+    ("piece", "shown"),
+    [(b"x", b"x"), (b"\x1b[31mx", b"x")],
+    ids=["a line", "colours"],
+)
+def test_what_never_ends_is_shown_as_it_comes_and_little_of_it_is_kept(piece: bytes, shown: bytes) -> None:
+    chunk = piece * (65536 // len(piece))
+    terminal = io.BytesIO()
+    sink = qvm_run._Sink(terminal, strip=True, colour=0, on_finish=lambda: None)
+    begun = time.process_time()
+    for number in range(1, 65):
+        sink(chunk)
+        assert terminal.tell() >= number * len(chunk) * len(shown) // len(piece) - 65536 - 4096
+    # Four MiB; a look at all that came before at each piece would take minutes.
+    assert time.process_time() - begun < 10
+    assert b"\x1b" not in terminal.getvalue()
+
+
 def test_what_goes_to_a_file_or_pipe_is_passed_on_to_the_byte(
     host: str, agent: Agent, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -129,7 +148,14 @@ def test_the_highest_code_of_all_running_domains_is_told(
 
 @pytest.mark.parametrize(
     "words",
-    [["--localcmd", "cat", "work", "x"], ["work"], ["--all"], ["--dispvm", "--", "x"], ["--gui", "--no-gui", "w", "x"]],
+    [
+        ["--localcmd", "cat", "work", "x"],
+        ["work"],
+        ["--all"],
+        ["--dispvm", "--all", "x"],
+        ["--dispvm"],
+        ["--gui", "--no-gui", "w", "x"],
+    ],
 )
 def test_what_does_not_go_together_is_bad_usage(host: str, words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:

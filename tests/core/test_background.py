@@ -8,6 +8,7 @@ import pytest
 
 from qubes_manager.core.background import Background
 from qubes_manager.core.errors import NotFound
+from tests.waiting import soon
 
 
 async def fail(error: BaseException) -> None:
@@ -16,7 +17,7 @@ async def fail(error: BaseException) -> None:
 
 
 async def settled(background: Background) -> None:
-    async with asyncio.timeout(5):
+    async with soon():
         while background.running:
             await asyncio.sleep(0)
 

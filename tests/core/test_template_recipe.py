@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from qubes_manager.core.errors import BadInput
-from qubes_manager.core.template_recipe import TemplateRecipe
+from qubes_manager.core.sizes import format_size
+from qubes_manager.core.source_build import XPRA_FOR_TRIXIE
+from qubes_manager.core.template_recipe import SUITES, TemplateRecipe
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,22 @@ def test_a_recipe_that_cannot_be_built_names_its_field(changes: dict[str, Any], 
     assert caught.value.field == field
 
 
-def test_only_bookworm_has_application_windows() -> None:
-    assert TemplateRecipe("bookworm").has_gui
-    assert not TemplateRecipe("trixie").has_gui
+def test_windows_come_from_each_release_unless_they_are_left_out() -> None:
+    assert TemplateRecipe("bookworm").source_build is None
+    assert "xpra" in TemplateRecipe("bookworm").all_packages
+    built = TemplateRecipe("trixie").source_build
+    assert built
+    assert built.title == "xpra 6.5.5"
+    assert set(built.libraries) <= set(TemplateRecipe("trixie").all_packages)
+    for suite in SUITES:
+        assert "xvfb" in TemplateRecipe(suite).all_packages
+        plain = TemplateRecipe(suite, windows=False)
+        assert plain.source_build is None
+        assert "xvfb" not in plain.all_packages
+
+
+def test_what_is_built_from_source_says_beforehand_what_it_takes() -> None:
+    said = XPRA_FOR_TRIXIE.describe("trixie")
+    assert "xpra 6.5.5 is built from its source" in said
+    assert f"about {XPRA_FOR_TRIXIE.minutes} minutes and {format_size(XPRA_FOR_TRIXIE.download)} more" in said
+    assert XPRA_FOR_TRIXIE.depends.startswith("python3 (>= 3.13), python3 (<< 3.14), ")

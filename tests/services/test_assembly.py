@@ -10,7 +10,7 @@ import pytest
 
 from qubes_manager.services.assembly import Services
 
-MEMBERS = [name for name, member in vars(Services).items() if isinstance(member, cached_property)]
+MEMBERS = [name for name, member in inspect.getmembers_static(Services) if isinstance(member, cached_property)]
 
 
 def belongs_to_us(value: object) -> bool:
@@ -48,7 +48,8 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     program = "import sys; import qubes_manager.services.assembly; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.startswith("qubes_manager.services.")}
-    assert ours == {f"qubes_manager.services.{name}" for name in ("assembly", "hosts", "hosts.hosts", "hosts.store")}
+    needed = ("assembly", "user_files", "hosts", "hosts.hosts", "hosts.store")
+    assert ours == {f"qubes_manager.services.{name}" for name in needed}
 
 
 async def test_users_files_lie_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +59,8 @@ async def test_users_files_lie_where_the_environment_says(tmp_path: Path, monkey
     services.defaults.set("default_template", "debian")
     services.gui_options.put({"border_width": 9})
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert written == ["config/qubes-manager/defaults.yaml", "config/qubes-manager/windows.yaml"]
+    locks = "state/qubes-manager/run/locks"
+    assert written == ["config/qubes-manager/defaults.yaml", "config/qubes-manager/windows.yaml", locks]
     assert services.log_paths.manager == tmp_path / "state/qubes-manager/manager.log"
     assert services.folders.guests == tmp_path / "cache/qubes-manager"
     assert services.folders.applications == tmp_path / "data/qubes-manager/applications"

@@ -1,18 +1,31 @@
 """The lists of applications: one of each template and of each domain that owns its system."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from qubes_manager.backend.guests.guest_agent import Bounds
 from qubes_manager.backend.user.small_files import write_whole
-from qubes_manager.core.applications import MAX_LIST, Application, dump_applications, parse_applications
+from qubes_manager.core.applications import (
+    MAX_LIST,
+    Application,
+    ApplicationList,
+    dump_applications,
+    parse_applications,
+)
 from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import GuestError, QubesManagerError
 from qubes_manager.core.signal import Signal
 from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.hosts.store import DomainStore
 
+log = logging.getLogger(__name__)
+
 _LISTER = "/usr/lib/qubes-manager/list-apps"
+# A guest without KVM takes some seconds for some hundred applications.
+_BOUNDS = Bounds(MAX_LIST, 120)
+_MAX_DETAILS = 4000
 _FROM_TEMPLATE = (DomainClass.APP, DomainClass.DISPOSABLE)
 
 
@@ -33,7 +46,7 @@ class AppLists:
         self._store = store
         self._commands = commands
         self._folder = folder
-        self._lists: dict[str, tuple[Application, ...]] = {}
+        self._lists: dict[str, ApplicationList] = {}
         # A list was read.
         self.changed = Signal[()]()
 
@@ -44,44 +57,46 @@ class AppLists:
 
     def of(self, domain: Domain) -> tuple[Application, ...]:
         """The applications of a domain, as last heard of."""
-        return self._lists.get(self.source(domain), ())
+        return self._of(domain).applications
+
+    def notice(self, domain: Domain) -> str:
+        """What to say of applications that are not shown; empty when all are."""
+        return self._of(domain).notice
+
+    def _of(self, domain: Domain) -> ApplicationList:
+        return self._lists.get(self.source(domain), ApplicationList())
 
     def source(self, domain: Domain) -> str:
         """The UUID of the domain whose list this one shows."""
-        template = domain.config.template_uuid if domain.klass in _FROM_TEMPLATE else ""
+        template = self._store.system_uuid(domain) if domain.klass in _FROM_TEMPLATE else ""
         return template if template in self._lists else domain.key.uuid
 
     def wants(self, domain: Domain) -> bool:
         """Whether a running domain should be asked: those that others start from, and who has no list yet."""
         return domain.klass not in _FROM_TEMPLATE or self.source(domain) == domain.key.uuid
 
-    async def refresh(self, key: DomainKey, *, autostart: bool = False) -> tuple[Application, ...]:
-        """Ask a domain for its applications and keep the list; raises GuestError, Refused."""
+    async def refresh(self, key: DomainKey) -> tuple[Application, ...]:
+        """Ask a running domain for its applications and keep the list; raises GuestError, Refused."""
         domain = self._store.require(key)
-        output = bytearray()
-        errors = bytearray()
-
-        def take(data: bytes) -> None:
-            if len(output) + len(data) > MAX_LIST:
-                raise GuestError(f"“{domain.name}” lists applications without end")
-            output.extend(data)
-
+        output, errors = bytearray(), bytearray()
         code = await self._commands.run(
-            key, _LISTER, out=take, err=lambda data: errors.extend(data[:1000]), autostart=autostart
+            key, _LISTER, out=output.extend, err=errors.extend, autostart=False, bounds=_BOUNDS
         )
         if code:
-            details = errors[:4000].decode("utf-8", "replace")
+            details = errors[:_MAX_DETAILS].decode("utf-8", "replace")
             raise GuestError(f"“{domain.name}” cannot list its applications: it was not made for windows", details)
-        applications = parse_applications(bytes(output))
-        await self._keep(key.uuid, applications)
-        return applications
+        found = await asyncio.to_thread(parse_applications, bytes(output))
+        if found.notice:
+            log.warning("applications of “%s”: %s", domain.name, found.notice)
+        await self._keep(key.uuid, found)
+        return found.applications
 
-    async def _keep(self, uuid: str, applications: tuple[Application, ...]) -> None:
+    async def _keep(self, uuid: str, found: ApplicationList) -> None:
         try:
-            await asyncio.to_thread(write_whole, list_path(self._folder, uuid), dump_applications(applications))
+            await asyncio.to_thread(write_whole, list_path(self._folder, uuid), dump_applications(found))
         except OSError as error:
             raise QubesManagerError(f"the list of applications cannot be kept: {error.strerror}") from error
-        self._lists[uuid] = applications
+        self._lists[uuid] = found
         self.changed.emit()
 
 
@@ -90,7 +105,7 @@ def list_path(folder: Path, uuid: str) -> Path:
     return folder / f"{uuid}.json"
 
 
-def _load_now(folder: Path) -> Mapping[str, tuple[Application, ...]]:
+def _load_now(folder: Path) -> Mapping[str, ApplicationList]:
     lists = {}
     for path in sorted(folder.glob("*.json")):
         try:

@@ -7,11 +7,12 @@ import re
 import shutil
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from qubes_manager.backend.user.app_icons import app_icon
-from qubes_manager.backend.user.small_files import write_whole
+from qubes_manager.backend.user.small_files import write_all, write_whole
 from qubes_manager.core.applications import Application
 from qubes_manager.core.desktop_entry import desktop_entry, exec_line, submenu
 from qubes_manager.core.domain import Domain
@@ -21,6 +22,10 @@ from qubes_manager.core.text import one_line
 from qubes_manager.services.files.user_folders import UserFolders
 
 _PREFIX = "qubes-manager-"
+# What stands before a disposable template's name where its applications are each started in a disposable.
+DISPOSABLE = "Disposable"
+# File names have at most 255 bytes; before the id come our prefix and a UUID, behind it a digest and the ending.
+_MOST_OF_ID = 120
 _OURS = re.compile(_PREFIX + r"([0-9a-f-]{36})\b")
 
 
@@ -31,10 +36,24 @@ def launcher() -> str:
 
 
 def _digest(domain: Domain, applications: Sequence[Application]) -> bytes:
-    seen = hashlib.sha256(repr((domain.name, domain.label, domain.key, launcher())).encode())
+    shown = (domain.name, domain.label, domain.key, domain.config.template_for_dispvms, launcher())
+    seen = hashlib.sha256(repr(shown).encode())
     for app in applications:
         seen.update(repr((app.id, app.name, app.comment, zlib.crc32(app.icon))).encode())
     return seen.hexdigest().encode()
+
+
+def file_stems(applications: Iterable[Application]) -> dict[Application, str]:
+    """Return a file's name for each application: its id, unless that is too long, or another's but for case."""
+    applications = list(applications)
+    uses = Counter(app.id.casefold() for app in applications)
+
+    def stem(app: Application) -> str:
+        if len(app.id) <= _MOST_OF_ID and uses[app.id.casefold()] == 1:
+            return app.id
+        return f"{app.id[:_MOST_OF_ID]}~{hashlib.sha256(app.id.encode()).hexdigest()[:16]}"
+
+    return {app: stem(app) for app in applications}
 
 
 class AppMenus:
@@ -77,10 +96,11 @@ class AppMenus:
             if state.read_bytes() == digest:
                 return 0
         wanted = dict(self._files(domain, applications))
+        changed = write_all(wanted)
         gone = [path for path in self._present(domain.key.uuid) if path not in wanted]
         for path in gone:
             path.unlink(missing_ok=True)
-        changed = len(gone) + sum(write_whole(path, data) for path, data in wanted.items())
+        changed += len(gone)
         write_whole(state, digest)
         return changed
 
@@ -105,19 +125,29 @@ class AppMenus:
         yield from (self._icons / uuid).glob("*.png")
 
     def _files(self, domain: Domain, applications: Sequence[Application]) -> Iterable[tuple[Path, bytes]]:
+        yield from self._group(domain, applications)
+        if domain.config.template_for_dispvms:
+            yield from self._group(domain, applications, in_disposable=True)
+
+    def _group(
+        self, domain: Domain, applications: Sequence[Application], *, in_disposable: bool = False
+    ) -> Iterable[tuple[Path, bytes]]:
+        """A submenu; *in_disposable* each application is started in a disposable of its own."""
         uuid, label = domain.key.uuid, domain.label or LABELS["red"]
-        name = one_line(domain.name, 80)
-        base, category = f"{_PREFIX}{uuid}", f"X-Qubes-{uuid}"
+        name = one_line(f"{DISPOSABLE}: {domain.name}" if in_disposable else domain.name, 80)
+        kind = ".disposable" if in_disposable else ""
+        base, category = f"{_PREFIX}{uuid}{kind}", f"X-Qubes-{uuid}{kind}"
+        option = ["--dispvm"] if in_disposable else []
         patch = self._icons / uuid / "domain.png"
         yield patch, app_icon(b"", label.colour)
         directory = {"Type": "Directory", "Name": name, "Icon": str(patch)}
         yield self._directories / f"{base}.directory", desktop_entry(directory).encode()
         yield self._menus / f"{base}.menu", submenu(base, f"{base}.directory", category).encode()
-        for app in applications:
-            icon = self._icons / uuid / f"{app.id}.png"
+        for app, stem in file_stems(applications).items():
+            icon = self._icons / uuid / f"{stem}.png"
             yield icon, app_icon(app.icon, label.colour)
-            # The application's id was checked when its list was read; the domain's name may have any character.
-            words = [launcher(), "run", "--connect", domain.key.connection, "--", domain.name, app.id]
+            # A name may be another domain's tomorrow. The application's id was checked when its list was read.
+            words = [launcher(), "run", "--connect", domain.key.connection, *option, "--", uuid, app.id]
             entry = {
                 "Type": "Application",
                 "Name": f"{name}: {app.name}",
@@ -131,4 +161,4 @@ class AppMenus:
                 "X-Qubes-AppName": app.id,
                 "X-Qubes-Label": label.name,
             }
-            yield self._applications / f"{base}-{app.id}.desktop", desktop_entry(entry).encode()
+            yield self._applications / f"{base}-{stem}.desktop", desktop_entry(entry).encode()

@@ -9,6 +9,7 @@ from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.applications.app_lists import list_path
 from qubes_manager.services.applications.app_menus import AppMenus
 from qubes_manager.services.files.gui_options_file import GuiOptionsFile
+from qubes_manager.services.files.host_paths import console_log_path
 from qubes_manager.services.files.log_paths import LogPaths
 
 
@@ -28,9 +29,14 @@ class DomainFiles:
         await asyncio.to_thread(self._forget_now, domain)
 
     def _forget_now(self, domain: Domain) -> None:
-        # A file that cannot be removed keeps nobody from anything.
+        # A file that cannot be changed keeps nobody from anything.
+        with contextlib.suppress(OSError, QubesManagerError):
+            self._options.forget(domain)
         with contextlib.suppress(OSError):
-            self._options.rename(domain.name, None)
             log = self._logs.gui(domain.key.uuid)
             for path in (list_path(self._lists, domain.key.uuid), log, log.with_name(f"{log.name}.1")):
                 path.unlink(missing_ok=True)
+            # Where we put it, whatever the XML names, which others write; libvirt may have begun new files (.0, .1).
+            if console := console_log_path(domain.key.connection, domain.key.uuid):
+                for path in Path(console).parent.glob(f"{Path(console).name}*"):
+                    path.unlink(missing_ok=True)

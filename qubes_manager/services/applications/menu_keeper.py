@@ -20,6 +20,9 @@ async def update_menu(menus: AppMenus, lists: AppLists, domain: Domain) -> int:
     if domain.klass is DomainClass.TEMPLATE and domain.config.menu is None:
         # One works in domains; a template's programs are in the manager, and in the menu of who asks for them.
         applications = []
+    if domain.is_disposable or domain.is_internal:
+        # It is gone before its pictures are drawn; more is started in it from the panel and the tray.
+        applications = []
     return await menus.update(domain, applications)
 
 
@@ -73,4 +76,4 @@ class MenuKeeper:
 
 def _what_shows(domain: Domain) -> object:
     config = domain.config
-    return (domain.name, domain.label, domain.klass, config.menu, config.template_uuid)
+    return (domain.name, domain.label, domain.klass, config.menu, config.template_uuid, config.template_for_dispvms)

@@ -9,6 +9,7 @@ class LogPaths:
     def __init__(self, folder: Path) -> None:
         self.manager = folder / "manager.log"
         self.template_build = folder / "template-build.log"
+        self.broker = folder / "broker.log"
         self._guis = folder / "gui"
         self.gui_service = self.gui("service")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qubes_manager.backend.host import log_files
@@ -14,14 +14,16 @@ from qubes_manager.services.files.log_paths import LogPaths
 
 # The title of the log of the last template that was built.
 BUILD_LOG = "Building a template"
+_QEMU = "QEMU log of"
 
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """A log: its title and file; without a file it is the system journal."""
+    """A log: its title and file, and what is to be known of it; without a file it is the system journal."""
 
     title: str
     path: Path | None
+    note: str = ""
 
 
 class Logs:
@@ -44,7 +46,7 @@ class Logs:
     async def read_growth(self, source: LogSource, after: Piece) -> Piece:
         """Return what came since the piece *after*; empty for the journal, which is read whole each time."""
         if source.path is None:
-            return Piece(b"", after.end, after.end, after.inode)
+            return replace(after, data=b"", start=after.end)
         return await asyncio.to_thread(log_files.read_growth, source.path, after)
 
     async def save(self, source: LogSource, target: Path) -> int:
@@ -60,17 +62,24 @@ def _sources_now(domain: Domain | None, uri: str, own: LogPaths) -> list[LogSour
     candidates: list[tuple[str, Path]] = []
     if domain and not domain.is_host:
         if paths:
-            candidates.append((f"QEMU log of {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
+            candidates.append((f"{_QEMU} {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
         if domain.config.console_log and paths:
             candidates.append((f"Console of {domain.name}", Path(domain.config.console_log)))
         candidates.append((f"Windows of {domain.name}", own.gui(domain.key.uuid)))
     for path in paths.daemon_logs if paths else ():
         candidates.append((f"libvirt ({path.stem})", path))
     candidates.append(("Qubes Manager", own.manager))
+    candidates.append(("What crosses between domains", own.broker))
     candidates.append((BUILD_LOG, own.template_build))
-    found = [LogSource(title, path) for title, path in log_files.existing(iter(candidates))]
+    found = [LogSource(title, path, _note(title)) for title, path in log_files.existing(iter(candidates))]
     if uri.startswith("qemu:///system") and shutil.which("journalctl"):
         found.append(LogSource("libvirt (system journal)", None))
     if not found:
         raise NotFound("there are no logs here: they are on the machine that runs the domain")
     return found
+
+
+def _note(title: str) -> str:
+    if title.startswith(_QEMU):
+        return "libvirt names this file after the domain: it may have lines of an earlier one of that name"
+    return ""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from qubes_manager.backend.guests.debian_template import scratch_folder
+from qubes_manager.backend.guests.build_folder import scratch_folder
 
 
 @asynccontextmanager

@@ -29,6 +29,16 @@ class UserFolders:
         return self.config / _OURS
 
     @property
+    def policy(self) -> Path:
+        """The user's policy files."""
+        return self.settings / "policy.d"
+
+    @property
+    def audit(self) -> Path:
+        """The log of what was asked between domains, a file beside which older ones lie."""
+        return self.logs / "decisions.jsonl"
+
+    @property
     def applications(self) -> Path:
         """What guests told of their applications."""
         return self.data / _OURS / "applications"
@@ -42,6 +52,11 @@ class UserFolders:
     def logs(self) -> Path:
         """What our programs log."""
         return self.state / _OURS
+
+    @property
+    def disposable_numbers(self) -> Path:
+        """When the number of which disposable was used last."""
+        return self.state / _OURS / "disposables.json"
 
     @property
     def guests(self) -> Path:

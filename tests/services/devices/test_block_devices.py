@@ -1,5 +1,6 @@
 """Who may have a device or an image. What libvirt makes of it is in tests/integration/test_block_devices.py."""
 
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 from qubes_manager.backend.domains import disks
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.host.host_tools import run_tool_now
-from qubes_manager.core.devices import BlockDevice, DiskRequest
-from qubes_manager.core.domain import Disk, DomainConfig
+from qubes_manager.core.devices import OPTICAL_DRIVE, BlockDevice, DiskRequest
+from qubes_manager.core.domain import Disk, DomainClass, DomainConfig
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
 from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.devices import block_devices
@@ -70,10 +71,10 @@ async def test_a_device_that_the_host_uses_or_that_can_only_be_read_is_refused(
     # This machine's own devices are what they are.
     found = [BlockDevice("/dev/sdy", in_use="mounted at /home"), BlockDevice("/dev/sr9", read_only=True)]
 
-    async def listed(_connection: object) -> list[BlockDevice]:
-        return found
+    async def find(_connection: object, path: str) -> BlockDevice | None:
+        return next((device for device in found if device.path == path), None)
 
-    monkeypatch.setattr(block_devices, "list_block_devices", listed)
+    monkeypatch.setattr(block_devices, "find_block_device", find)
     work = world.named("work").key
     with pytest.raises(Refused, match="dom0 uses /dev/sdy: mounted at /home"):
         await world.devices.attach(work, DiskRequest("/dev/sdy", True))
@@ -90,6 +91,28 @@ async def test_a_device_that_the_host_uses_or_that_can_only_be_read_is_refused(
     wanted = DiskRequest("/dev/sr9", True, read_only=True)
     assert await world.devices.attach(work, wanted) == "sda"
     assert asked == [wanted]
+
+
+async def test_a_device_that_the_host_uses_is_no_disc_either(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted = "mounted at /media/disc"
+    found = [BlockDevice("/dev/sdy", in_use=mounted), BlockDevice("/dev/sr9", OPTICAL_DRIVE, in_use=mounted)]
+    inserted: list[str] = []
+
+    async def find(_connection: object, path: str) -> BlockDevice | None:
+        return next((device for device in found if device.path == path), None)
+
+    async def insert(*words: object) -> None:
+        inserted.append(str(words[4]))
+
+    monkeypatch.setattr(block_devices, "find_block_device", find)
+    monkeypatch.setattr(disks, "change_medium", insert)
+    work = world.named("work").key
+    with pytest.raises(Refused, match="dom0 uses /dev/sdy: mounted at /media/disc"):
+        await world.devices.insert(work, "sda", "/dev/sdy")
+    with pytest.raises(NotFound, match=r"the host has no block device /dev/\.\./etc/passwd"):
+        await world.devices.insert(work, "sda", "/dev/../etc/passwd")
+    await world.devices.insert(work, "sda", "/dev/sr9")
+    assert inserted == ["/dev/sr9"]
 
 
 async def test_what_a_domain_is_made_of_stays_and_dom0_is_nobody_s_guest(world: World) -> None:
@@ -121,3 +144,13 @@ def test_who_uses_a_device_is_told_with_the_host_first() -> None:
     assert (
         OfferedDevice(BlockDevice("/dev/sdb", in_use="mounted at /"), users[:1]).used_by == "mounted at /, work (sda)"
     )
+
+
+async def test_the_system_that_a_domain_has_from_its_template_is_not_detached(driver_world: MakeWorld) -> None:
+    own, root = str(uuid.uuid4()), OwnVolume(Role.ROOT, "qubes-manager", "debian.root@1.qcow2", 1)
+    template = DomainConfig(klass=DomainClass.TEMPLATE, revision=1, volumes=(root,))
+    app = DomainConfig(klass=DomainClass.APP, template="debian", template_uuid=own)
+    system = DiskSpec(f"{FOLDER}/{root.name}", transient=True)
+    world = await driver_world([NewDomain("debian", template, own), NewDomain("app", app, disks=(system,))])
+    with pytest.raises(Refused, match="vda is a volume that “app” is made of; it cannot be detached"):
+        await world.devices.detach(world.named("app").key, "vda")

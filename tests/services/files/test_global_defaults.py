@@ -18,6 +18,3 @@ def test_global_defaults_are_kept_checked_and_taken_back(tmp_path: Path) -> None
     assert defaults.get("default_netvm") == "user"
     with pytest.raises(BadInput, match="use one of clockvm"):
         defaults.set("default_colour", "red")
-    (tmp_path / "defaults.yaml").write_text("default_template: [1]\n")
-    assert defaults.get("default_template") == ""
-    assert (tmp_path / "defaults.broken.yaml").exists()
