@@ -12,6 +12,10 @@ from qubes_manager.cli.options import new_parser, wanted_uris
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the manager; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["ask"]:
+        from qubes_manager.ui.asking.program import main as ask
+
+        return ask(words[1:])
     if words[:1] == ["setup"]:
         from qubes_manager.cli.setup import main as setup
 
@@ -20,6 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qubes_manager.cli.gui import main as gui
 
         return gui(words[1:])
+    if words[:1] == ["broker"]:
+        from qubes_manager.cli.broker import main as broker
+
+        return broker(words[1:])
+    if words[:1] == ["policy"]:
+        from qubes_manager.cli.policy import main as policy
+
+        return policy(words[1:])
+    if words[:1] == ["clipboard"]:
+        from qubes_manager.cli.clipboard import main as clipboard
+
+        return clipboard(words[1:])
     if words[:1] == ["run"]:
         from qubes_manager.cli.run_app import main as run_app
 
@@ -39,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = new_parser("qubes-manager", "Manage security domains on libvirt. See also: setup --help, run --help.")
+    parser = new_parser(
+        "qubes-manager", "Manage security domains on libvirt. See also: setup, run, policy, clipboard --help."
+    )
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--picture", type=Path, metavar="FILE", help="save a picture of the window, print it and exit")
     parser.add_argument("--check-host", action="store_true", help="say what this machine can do, and exit")
@@ -74,7 +92,11 @@ def _open_window(options: argparse.Namespace, uris: Sequence[str]) -> int:
     except ImportError as error:
         print(f"qubes-manager: Qt cannot be loaded ({error}); “make run” installs what it needs", file=sys.stderr)
         return 1
-    return run(options, uris, openers)
+    from qubes_manager.cli.output import harmless_output
+
+    # What is logged and printed goes to a terminal too.
+    with harmless_output():
+        return run(options, uris, openers)
 
 
 if __name__ == "__main__":

@@ -9,55 +9,68 @@ from PySide6.QtGui import QIcon
 
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.text import plain_tip
+from qubes_manager.core.text import one_cell, plain_tip
 from qubes_manager.services.applications.app_lists import AppLists, selected
+from qubes_manager.services.applications.app_menus import DISPOSABLE
 from qubes_manager.services.hosts.store import Batch, DomainStore
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
 FAVOURITES = "Favourites"
 _PAUSE_MS = 100
+_DROP = "files that are dropped here are viewed or edited in a new one"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One application in one domain."""
+    """One application in one domain, or *in_disposable* in a new disposable of it."""
 
     domain: Domain
     application: Application
+    in_disposable: bool = False
 
     @property
     def is_favourite(self) -> bool:
         """Whether it comes first."""
-        return self.application.id in self.domain.config.favourites
+        return not self.in_disposable and self.application.id in self.domain.config.favourites
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A domain (none for the favourites) and what its menu shows."""
+    """A domain (none for the favourites) and what its menu shows, to be started *in_disposable* or in it."""
 
     domain: Domain | None
     applications: Sequence[Application]
     entries: Sequence[Entry] = ()
+    in_disposable: bool = False
 
     @property
     def title(self) -> str:
         """What the group is called."""
-        return self.domain.name if self.domain else FAVOURITES
+        if self.domain is None:
+            return FAVOURITES
+        return f"{DISPOSABLE}: {self.domain.name}" if self.in_disposable else self.domain.shown_name
 
     def entry(self, row: int) -> Entry:
         """The application in that row."""
-        return Entry(self.domain, self.applications[row]) if self.domain else self.entries[row]
+        if self.domain is None:
+            return self.entries[row]
+        return Entry(self.domain, self.applications[row], self.in_disposable)
 
     def __len__(self) -> int:
         return len(self.applications) if self.domain else len(self.entries)
 
 
 def make_groups(domains: Sequence[Domain], lists: AppLists, words: Sequence[str] = ()) -> list[Group]:
-    """The groups of the domains that have applications, favourites first; all *words* must be found in each entry."""
-    groups, favourites = [], []
+    """The groups of the domains that have applications, favourites first; all *words* must be found in each entry.
+
+    Disposables have one each though no application of theirs is known yet: files can be opened in a new one.
+    """
+    groups, disposables, favourites = [], [], []
     for domain in domains:
-        name = domain.name.casefold()
+        if domain.is_internal:
+            continue
+        name = domain.shown_name.casefold()
         shown = [
             app
             for app in selected(domain, lists.of(domain))
@@ -67,7 +80,10 @@ def make_groups(domains: Sequence[Domain], lists: AppLists, words: Sequence[str]
             groups.append(Group(domain, shown))
             entries = (Entry(domain, app) for app in shown)
             favourites += [entry for entry in entries if entry.is_favourite]
-    return [Group(None, (), favourites), *groups] if favourites else groups
+        if domain.config.template_for_dispvms and (shown or all(word in name for word in words)):
+            disposables.append(Group(domain, shown, in_disposable=True))
+    first = [Group(None, (), favourites)] if favourites else []
+    return [*first, *groups, *disposables]
 
 
 class ApplicationsModel(QAbstractItemModel):
@@ -101,12 +117,15 @@ class ApplicationsModel(QAbstractItemModel):
     def rebuild(self) -> None:
         """Take everything anew."""
         self._later.stop()
-        domains = [d for d in self._store.domains.values() if not d.stale and self._lists.of(d)]
-        groups = make_groups(sorted(domains, key=lambda d: d.name.casefold()), self._lists, self._words)
+        domains = [d for d in self._store.domains.values() if not d.stale and self._has_something(d)]
+        groups = make_groups(sorted(domains, key=lambda d: d.shown_name.casefold()), self._lists, self._words)
         if groups or self.groups:
             self.beginResetModel()
             self.groups = groups
             self.endResetModel()
+
+    def _has_something(self, domain: Domain) -> bool:
+        return bool(self._lists.of(domain)) or domain.config.template_for_dispvms
 
     def _on_batch(self, batch: Batch) -> None:
         # Figures change all the time; what stands here seldom does.
@@ -148,6 +167,13 @@ class ApplicationsModel(QAbstractItemModel):
             return entry.domain
         return self.groups[index.row()].domain if index.isValid() else None
 
+    def disposables_of(self, index: Index) -> Domain | None:
+        """What new disposables are made of at an index; None where none are offered."""
+        if not index.isValid():
+            return None
+        group = self.groups[(index.internalId() or index.row() + 1) - 1]
+        return group.domain if group.in_disposable else None
+
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
             return None
@@ -158,11 +184,13 @@ class ApplicationsModel(QAbstractItemModel):
         in_favourites = self.groups[index.internalId() - 1].domain is None
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return f"{app.name} ({entry.domain.name})" if in_favourites else app.name
+                return f"{app.name} ({one_cell(entry.domain.name)})" if in_favourites else app.name
             case Qt.ItemDataRole.AccessibleTextRole:
-                return f"{app.name} in {entry.domain.name}"
+                where = f"a new disposable of {entry.domain.name}" if entry.in_disposable else entry.domain.name
+                return f"{app.name} in {one_cell(where)}"
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tip(f"{app.comment or app.name} — in {entry.domain.name}")
+                where = f"a new disposable of {entry.domain.name}" if entry.in_disposable else entry.domain.name
+                return plain_tip(f"{app.comment or app.name} — in {where}")
             case Qt.ItemDataRole.DecorationRole:
                 return self._icons(entry.domain, app)
         return None
@@ -170,21 +198,25 @@ class ApplicationsModel(QAbstractItemModel):
     def _group_data(self, group: Group, role: int) -> Any:
         match role:
             case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.AccessibleTextRole:
-                return group.title
+                return one_cell(group.title)
             case Qt.ItemDataRole.DecorationRole:
                 return self._icons(group.domain, None)
             case Qt.ItemDataRole.ToolTipRole if group.domain:
                 label = group.domain.label.name if group.domain.label else "no label"
-                return plain_tip(f"{group.title}: {label}, {group.domain.state.value}")
+                notice = self._lists.notice(group.domain)
+                told = f"{group.title}: {label}, {group.domain.state.value}{notice and '; '}{notice}"
+                return plain_tip(f"{told}; {_DROP}" if group.in_disposable else told)
         return None
 
 
 def _what_shows(domain: Domain) -> object:
     config = domain.config
     return (
-        domain.name,
+        domain.shown_name,
         domain.label,
         domain.stale,
         domain.klass,
-        (config.menu, config.favourites, config.template_uuid),
+        domain.is_internal,
+        (config.muted, config.audiovm),
+        (config.menu, config.favourites, config.template_uuid, config.template_for_dispvms),
     )

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qubes_manager.core.domain import Domain, DomainConfig, DomainState, Job
+from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainState, Job
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.sizes import format_size
+from qubes_manager.services.domains.tool_versions import tools_text
 
 _STATE_ORDER = {state: index for index, state in enumerate(DomainState)}
 
@@ -44,7 +45,13 @@ def _state(domain: Domain, config: DomainConfig) -> str:
         return domain.activity.value
     if config.job:
         return _JOBS[config.job]
-    return f"{domain.state.value}, restart to update" if domain.outdated else domain.state.value
+    return f"{domain.state_text}, restart to update" if domain.outdated else domain.state_text
+
+
+def _autostart(domain: Domain, _config: DomainConfig) -> str:
+    if not domain.autostart:
+        return ""
+    return "yes, but it is a template" if domain.klass is DomainClass.TEMPLATE else "yes"
 
 
 def _cpu(domain: Domain, _config: DomainConfig) -> str:
@@ -72,9 +79,9 @@ COLUMNS: tuple[DomainColumn, ...] = (
     DomainColumn(
         "name",
         "Name",
-        lambda d, c: d.name,
+        lambda d, c: d.shown_name,
         150,
-        sort=lambda d, c: (not d.is_host, d.name.casefold()),
+        sort=lambda d, c: (not d.is_host, d.shown_name.casefold()),
         about="the domain’s name and its label’s colour",
     ),
     DomainColumn(
@@ -108,9 +115,17 @@ COLUMNS: tuple[DomainColumn, ...] = (
         about="what its disks take on the host",
     ),
     DomainColumn("ip", "IP", lambda d, c: ", ".join(d.usage.addresses), 120, about="addresses"),
-    DomainColumn("autostart", "Autostart", lambda d, c: "yes" if d.autostart else "", 80, about="starts with the host"),
+    DomainColumn("autostart", "Autostart", _autostart, 80, about="starts with the host"),
     DomainColumn("default_dispvm", "Default disposable", lambda d, c: c.default_dispvm, 130, visible=False),
     DomainColumn("backup", "Backup", _backup, 80, visible=False, about="whether backups take it"),
+    DomainColumn(
+        "tools",
+        "Guest tools",
+        lambda d, c: tools_text(d),
+        100,
+        visible=False,
+        about="what crosses between domains needs",
+    ),
     DomainColumn("host", "Host", lambda d, c: d.key.connection, 180, visible=False, about="the libvirt that has it"),
 )
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtGui import QBrush, QGuiApplication, QPalette
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.operations import OPERATIONS
-from qubes_manager.core.text import plain_tip
+from qubes_manager.core.text import one_cell, plain_tip
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS, SortKey
-from qubes_manager.models.domain_filter import TableFilter, haystack
+from qubes_manager.models.domain_filter import TableFilter, haystack, may_only_wait
 from qubes_manager.models.row_changes import kept_in_order, ranges
 from qubes_manager.services.hosts.store import Batch
 
@@ -40,6 +41,7 @@ class DomainTableModel(QAbstractTableModel):
         self._keys: dict[DomainKey, SortKey] = {}
         self._haystacks: dict[DomainKey, str] = {}
         self._texts: dict[DomainKey, tuple[str, ...]] = {}
+        self._waiting: set[DomainKey] = set()
         self._leaving: frozenset[DomainKey] = frozenset()
         self._filter = TableFilter()
         self._sort_column = _NAME
@@ -49,6 +51,11 @@ class DomainTableModel(QAbstractTableModel):
     def total(self) -> int:
         """All domains, shown or not."""
         return len(self._domains)
+
+    @property
+    def waiting(self) -> int:
+        """How many disposables only wait for their use, shown or not."""
+        return len(self._waiting)
 
     def key_at(self, row: int) -> DomainKey:
         """The domain in a row."""
@@ -76,10 +83,14 @@ class DomainTableModel(QAbstractTableModel):
         key = self._order[index.row()]
         column = index.column()
         match role:
+            case Qt.ItemDataRole.EditRole if column == _NAME:
+                return self._name_to_edit(key)
             case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole:
                 return self._texts_of(key)[column]
             case Qt.ItemDataRole.DecorationRole:
                 return self._decorate(self._domains[key], COLUMNS[column].id)
+            case Qt.ItemDataRole.ForegroundRole:
+                return self._grey() if self._domains[key].stale else None
             case Qt.ItemDataRole.TextAlignmentRole:
                 return _RIGHT if COLUMNS[column].right else None
             case Qt.ItemDataRole.AccessibleTextRole:
@@ -117,7 +128,8 @@ class DomainTableModel(QAbstractTableModel):
         if role != Qt.ItemDataRole.EditRole or index.column() != _NAME:
             return False
         key = self._order[index.row()]
-        if value != self._domains[key].name:
+        # What was shown is what was not edited.
+        if value != self._name_to_edit(key):
             self.rename_requested.emit(key, str(value))
         return False
 
@@ -147,6 +159,7 @@ class DomainTableModel(QAbstractTableModel):
         for key in batch.removed:
             for table in (self._domains, self._keys, self._haystacks, self._texts):
                 table.pop(key, None)
+            self._waiting.discard(key)
         self._leaving = frozenset()
         self._announce(row for domain in batch.changed if (row := self._row_of.get(domain.key)) is not None)
 
@@ -155,6 +168,7 @@ class DomainTableModel(QAbstractTableModel):
         key = domain.key
         before = self._keys.get(key)
         self._domains[key] = domain
+        (self._waiting.add if may_only_wait(domain) else self._waiting.discard)(key)
         self._texts.pop(key, None)
         self._haystacks[key] = haystack(domain)
         self._keys[key] = COLUMNS[self._sort_column].sort_key(domain)
@@ -167,8 +181,17 @@ class DomainTableModel(QAbstractTableModel):
         texts = self._texts.get(key)
         if texts is None:
             domain = self._domains[key]
-            texts = self._texts[key] = tuple(column.value(domain) for column in COLUMNS)
+            texts = self._texts[key] = tuple(one_cell(column.value(domain)) for column in COLUMNS)
         return texts
+
+    def _name_to_edit(self, key: DomainKey) -> str:
+        """What a rename begins with: a disposable's name stays, and its title is edited."""
+        domain = self._domains[key]
+        return one_cell(domain.title or domain.name)
+
+    @staticmethod
+    def _grey() -> QBrush:
+        return QGuiApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
 
     def _tool_tip(self, domain: Domain, column: int) -> str | None:
         if domain.stale:

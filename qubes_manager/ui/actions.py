@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.core.text import plain_tip
 from qubes_manager.ui.look.icons import icon
 
 
@@ -18,7 +19,8 @@ class Menu(Enum):
 
     FILE = "&File"
     DOMAIN = "&Domain"
-    DEVICES = "De&vices"
+    DEVICES = "D&evices"
+    CLIPBOARD = "&Clipboard"
     VIEW = "&View"
     LOGS = "&Logs"
     HELP = "&Help"
@@ -50,6 +52,9 @@ DOMAIN_ACTIONS = (
     ActionSpec("shutdown", "Shut &down", "shutdown", "Ctrl+D", True, tip="Ask it to shut down"),
     ActionSpec("restart", "&Restart", "restart", "Ctrl+R", True, tip="Shut it down and start it again"),
     ActionSpec("kill", "&Kill", "kill", "Ctrl+K", True, tip="End it at once"),
+    ActionSpec("discard-saved", "D&iscard saved state…", "discard", tip="Forget the run that it would go on with"),
+    ActionSpec("send-files", "Send &files to it…", "send", "Ctrl+Shift+S", before=True, tip="Copy files into it"),
+    ActionSpec("copy-files", "Copy files from i&t…", "fetch", "Ctrl+Shift+F", tip="Its files: copy them here or on"),
     ActionSpec("run", "Run &command…", "run", "Ctrl+E", True, before=True, tip="Run a command in it"),
     ActionSpec("console", "&Open console…", "console", "Ctrl+O", True, tip="Its whole screen, in a window"),
     ActionSpec("serial", "Open s&erial console…", "run", "Ctrl+Shift+O", tip="Its serial line, in a terminal"),
@@ -57,12 +62,32 @@ DOMAIN_ACTIONS = (
     ActionSpec("refresh-apps", "Refresh a&pplications", "refresh", tip="Ask it for its applications"),
     ActionSpec("devices", "Attach/detach &block devices…", "devices", "Ctrl+B", True, tip="Drives, discs and images"),
     ActionSpec("logs", "&Logs", "logs", "Ctrl+L", True, tip="QEMU’s, the console’s, libvirt’s and our own log"),
-    ActionSpec("clone", "&Clone…", "clone", "Ctrl+Shift+C", before=True, tip="Make another one like it"),
+    ActionSpec(
+        "clipboard-copy",
+        "Copy its clipboard",
+        "copy",
+        "Ctrl+Shift+C",
+        before=True,
+        tip="Take the text that was copied in it, for another domain",
+    ),
+    ActionSpec(
+        "clipboard-paste",
+        "Paste into it",
+        "paste",
+        "Ctrl+Shift+V",
+        tip="Put the text that waits on its clipboard, and on nobody else’s",
+    ),
+    ActionSpec(
+        "clipboard-give", "Paste the host’s clipboard into it…", "host", tip="Put a text of the host’s on its clipboard"
+    ),
+    ActionSpec("clone", "&Clone…", "clone", "Ctrl+Shift+N", before=True, tip="Make another one like it"),
     ActionSpec("volumes", "&Volumes…", "volumes", "Ctrl+M", tip="Size, revisions, checksums, export"),
     ActionSpec("to-template", "Make a &template of it…", "template", tip="Let other domains start from its system"),
+    ActionSpec("update-tools", "&Update guest tools…", "refresh", tip="Bring what windows and copying need today"),
     ActionSpec("rename", "Re&name", "rename", "F2", before=True, tip="Give it another name"),
     ActionSpec("label", "Set l&abel", "label", alone=True, tip="Give it another colour"),
     ActionSpec("autostart", "A&utostart", "autostart", checkable=True, tip="Start it with the host"),
+    ActionSpec("mute", "&Mute", "mute", checkable=True, tip="Let nothing be heard of it, now and later"),
     ActionSpec("settings", "S&ettings…", "settings", "Alt+Return", True, tip="Name, label, memory, processors, notes"),
     ActionSpec("delete", "De&lete…", "delete", "Del", before=True, tip="Remove it with its disks"),
 )
@@ -70,6 +95,14 @@ DOMAIN_ACTIONS = (
 WINDOW_ACTIONS = (
     ActionSpec(
         "new", "&New domain…", "new", "Ctrl+N", True, Menu.FILE, tip="Make a domain from a template, an image or an ISO"
+    ),
+    ActionSpec(
+        "new-disposable",
+        "New d&isposable…",
+        "new",
+        "Ctrl+Shift+D",
+        menu=Menu.FILE,
+        tip="Make a domain that is gone when it stops, with all that is in it",
     ),
     ActionSpec(
         "assistant", "&Set-up assistant…", "assistant", menu=Menu.FILE, tip="From an empty machine to the first domains"
@@ -85,6 +118,31 @@ WINDOW_ACTIONS = (
     ActionSpec(
         "demo", "Make &demo domains", "demo", menu=Menu.FILE, tip="Make work, personal and untrusted from a small guest"
     ),
+    ActionSpec(
+        "view-in-disposable",
+        "&View files in a disposable…",
+        "older",
+        menu=Menu.FILE,
+        before=True,
+        tip="Open files of this machine in a new disposable; nothing comes back",
+    ),
+    ActionSpec(
+        "edit-in-disposable",
+        "&Edit files in a disposable…",
+        "rename",
+        menu=Menu.FILE,
+        tip="Open files of this machine in a new disposable; what is changed comes back",
+    ),
+    ActionSpec(
+        "convert-in-disposable",
+        "Make &clean copies…",
+        "clone",
+        menu=Menu.FILE,
+        tip="Of PDF files and pictures that you do not trust: a disposable draws them, and plain pixels come back",
+    ),
+    ActionSpec(
+        "transfers", "What &crosses now…", "transfers", menu=Menu.FILE, tip="Files and calls between domains; stop them"
+    ),
     ActionSpec("quit", "&Quit", "quit", "Ctrl+Q", menu=Menu.FILE, before=True),
     ActionSpec(
         "all-devices",
@@ -96,6 +154,15 @@ WINDOW_ACTIONS = (
     ),
     ActionSpec("search", "&Search", "search", "Ctrl+F", menu=Menu.VIEW, tip="Search in names, labels, tags and notes"),
     ActionSpec("filter", "&Filter", menu=Menu.VIEW, alone=True),
+    ActionSpec(
+        "waiting",
+        "Disposables that &wait",
+        "older",
+        menu=Menu.VIEW,
+        checkable=True,
+        alone=True,
+        tip="Show those too that were booted for later, and are nobody’s yet",
+    ),
     ActionSpec("columns", "&Columns", menu=Menu.VIEW, alone=True),
     ActionSpec("appearance", "&Appearance", menu=Menu.VIEW, alone=True),
     ActionSpec("refresh", "&Refresh", "refresh", "F5", menu=Menu.VIEW, tip="Ask libvirt again for everything"),
@@ -118,6 +185,13 @@ WINDOW_ACTIONS = (
         tip="Border, full screen and titles of all domains",
     ),
     ActionSpec(
+        "policy",
+        "&Policy…",
+        "lock",
+        menu=Menu.VIEW,
+        tip="What may cross between domains, and what did",
+    ),
+    ActionSpec(
         "details",
         "&Details",
         "details",
@@ -131,10 +205,40 @@ WINDOW_ACTIONS = (
         "all-logs", "&Program and libvirt logs", "logs", "Ctrl+Shift+L", menu=Menu.LOGS, tip="Logs that are no domain’s"
     ),
     ActionSpec(
-        "wipe-clipboard", "&Wipe the inter-domain clipboard", "close", menu=Menu.LOGS, tip="Forget the text that waits"
+        "paste-to",
+        "&Paste to…",
+        "paste",
+        menu=Menu.CLIPBOARD,
+        tip="Choose the domain that gets what waits on the inter-domain clipboard",
+    ),
+    ActionSpec(
+        "take-clipboard",
+        "Copy to the &host’s clipboard…",
+        "host",
+        menu=Menu.CLIPBOARD,
+        tip="Only where the policy says “ask” for a domain’s text to the host, and you agree",
+    ),
+    ActionSpec(
+        "wipe-clipboard",
+        "C&lear the inter-domain clipboard",
+        "close",
+        menu=Menu.CLIPBOARD,
+        tip="Forget what waits there",
     ),
     ActionSpec("about", "&About", "info", menu=Menu.HELP),
 )
+
+
+# What is on or off of a domain, by the id of the action that switches it.
+_SWITCHES: dict[str, Callable[[Domain], bool]] = {
+    "autostart": lambda domain: domain.autostart,
+    "mute": lambda domain: domain.config.muted,
+}
+
+
+def is_on(action_id: str, domains: Sequence[Domain]) -> bool:
+    """Whether what an action switches is on for all of *domains*, so that it would go off."""
+    return bool(domains) and all(map(_SWITCHES[action_id], domains))
 
 
 class ActionSet(QObject):
@@ -161,7 +265,7 @@ class ActionSet(QObject):
             action.setShortcut(QKeySequence(spec.key))
         plain = spec.text.replace("&", "").rstrip("…")
         keys = f" ({action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)})" if spec.key else ""
-        action.setToolTip(f"{spec.tip or plain}{keys}")
+        action.setToolTip(plain_tip(f"{spec.tip or plain}{keys}"))
         if not spec.alone:
             action.triggered.connect(lambda _checked=False: trigger(spec.id))
         parent.addAction(action)
@@ -179,5 +283,5 @@ class ActionSet(QObject):
             operation = OPERATIONS[action_id]
             fits = bool(domains) and (operation.many or len(domains) == 1)
             action.setEnabled(fits and any(map(operation.applies, domains)))
-        if "autostart" in self._actions:
-            self._actions["autostart"].setChecked(bool(domains) and all(domain.autostart for domain in domains))
+        for action_id in _SWITCHES.keys() & self._actions.keys():
+            self._actions[action_id].setChecked(is_on(action_id, domains))

@@ -18,14 +18,21 @@ from typing import Any
 
 import qasync
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QSystemTrayIcon
 
 from qubes_manager import __version__
+from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.settlement import Settlement
 from qubes_manager.services.assembly import Services
+from qubes_manager.services.gui.address import window_path
+from qubes_manager.services.gui.brokers import follow_brokers
 from qubes_manager.services.hosts.store import HostPhase
-from qubes_manager.services.volumes.template_roots import Settlement
 from qubes_manager.ui.applications.applications_dock import Tray
-from qubes_manager.ui.feedback.message_bar import Level, MessageBar
+from qubes_manager.ui.applications.clipboard_menu import ClipboardMenu
+from qubes_manager.ui.applications.transfers_menu import TransfersMenu
+from qubes_manager.ui.feedback.domain_notices import DomainNotices
+from qubes_manager.ui.feedback.message_bar import Level
 from qubes_manager.ui.garbage import GarbageCollector
 from qubes_manager.ui.main_window import MainWindow
 from qubes_manager.ui.picture import take_picture
@@ -56,7 +63,7 @@ def run(options: argparse.Namespace, uris: Sequence[str], openers: Mapping[str, 
     application.setDesktopFileName("qubes-manager")
     application.setApplicationVersion(__version__)
     GarbageCollector(application)
-    if options.picture is None and raise_running():
+    if options.picture is None and raise_running(window_path()):
         print("Qubes Manager is running already; its window was raised.")
         return 0
     loop = qasync.QEventLoop(application)
@@ -76,9 +83,10 @@ async def _main(
     settings, trouble = await asyncio.to_thread(services.settings_file.load)
     window = MainWindow(services, settings)
     window.pages.offers_setup = options.picture is None
-    instance = SingleInstance(window.raise_window)
-    if trouble:
-        window.messages.show_message(Level.WARNING, trouble)
+    instance = SingleInstance(await asyncio.to_thread(window_path), window.raise_window)
+    _options, other_trouble = await asyncio.to_thread(services.gui_options.load)
+    for line in filter(None, (trouble, other_trouble)):
+        window.messages.show_message(Level.WARNING, line)
     ended = asyncio.Event()
     application.setQuitOnLastWindowClosed(False)
     window.quit_requested.connect(ended.set)
@@ -87,7 +95,10 @@ async def _main(
     for uri in wanted:
         services.hosts.follow(uri, openers.get(uri))
     _run_beside(window, services)
-    tray = Tray(window, window.applications.model, window.commands.apps, [window.window_actions["quit"]])
+    commands = window.commands
+    actions = _tray_actions(window, services)
+    tray = Tray(window, window.applications.model, commands.apps, commands.trigger, actions)
+    tray.follow(window.window_commands.transfers)
     tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)
@@ -103,16 +114,31 @@ async def _main(
     return 0
 
 
+def _tray_actions(window: MainWindow, services: Services) -> list[QAction]:
+    """What the tray offers beside applications."""
+    actions = window.window_actions
+    clipboard = ClipboardMenu(
+        window,
+        services.clipboards,
+        services.store,
+        window.commands.trigger,
+        actions["paste-to"],
+        actions["wipe-clipboard"],
+    )
+    transfers = TransfersMenu(window, window.window_commands.transfers, actions["transfers"], window.tasks.spawn)
+    return [clipboard.menuAction(), transfers.menuAction(), actions["new-disposable"], actions["quit"]]
+
+
 def _run_beside(window: MainWindow, services: Services) -> None:
     """Start what goes on as long as the window is there."""
-    _show_care(window.messages, services)
+    _show_care(window, services)
     for work in (
         services.poller.run(),
         services.caretaker.run(),
         services.links.run(),
         services.menu_keeper.run(),
         services.lists.load(),
-        window.window_commands.apply_gui_options(),
+        follow_brokers(services.broker_links, services.store),
     ):
         window.tasks.spawn(work)
 
@@ -121,7 +147,7 @@ async def _close(window: MainWindow, services: Services) -> None:
     """End what runs beside the window, and keep its settings."""
     window.tasks.cancel()
     window.hide()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, QubesManagerError):
         await asyncio.to_thread(services.settings_file.save, window.current_settings())
     # What was cancelled may have to put something back, for which it needs the hosts.
     with contextlib.suppress(TimeoutError):
@@ -130,15 +156,17 @@ async def _close(window: MainWindow, services: Services) -> None:
     await services.hosts.close()
 
 
-def _show_care(messages: MessageBar, services: Services) -> None:
-    """Say what became of templates' runs, and what was cleaned up after crashes."""
+def _show_care(window: MainWindow, services: Services) -> None:
+    """Say what stops domains, what became of templates' runs, and what was done about crashes."""
+    messages = window.messages
 
     def show_settlement(settlement: Settlement) -> None:
         messages.show_message(Level.INFO if settlement.is_kept else Level.WARNING, settlement.sentence)
 
-    def show_recovery(name: str) -> None:
-        messages.show_message(Level.WARNING, f"A change of “{name}” that had been interrupted was cleaned up.")
+    def show_recovery(sentence: str) -> None:
+        messages.show_message(Level.WARNING, sentence)
 
+    DomainNotices(services.store, messages, window.commands.trigger)
     services.roots.settled.connect(show_settlement)
     services.caretaker.recovered.connect(show_recovery)
 
@@ -187,6 +215,12 @@ def _on_signals(end: Callable[[], None]) -> None:
         loop.add_signal_handler(number, end)
 
 
+async def _tell_of_windows(window: MainWindow, services: Services) -> None:
+    """Say in the panel of applications when this machine cannot show any."""
+    if trouble := await services.host_check.windows_trouble():
+        window.applications.panel.tell_trouble(trouble)
+
+
 def _tell_when_ready(window: MainWindow, services: Services, hosts: int, started: float) -> None:
     """Log once that the table shows all rows of every connection that answered."""
 
@@ -202,6 +236,7 @@ def _tell_when_ready(window: MainWindow, services: Services, hosts: int, started
     def tell() -> None:
         elapsed = 1000 * (time.monotonic() - started)
         QTimer.singleShot(_SETTLED_MS, window, _settle)
+        window.tasks.spawn(_tell_of_windows(window, services))
         log.info("ready rows=%d elapsed_ms=%.0f", window.model.rowCount(), elapsed)
 
     check()

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QMenu, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QMenu, QToolBar, QVBoxLayout, QWidget
 
-from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.crossing.transfer_words import how_far, title
+from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.settings import APPEARANCES, Settings
 from qubes_manager.models.domain_columns import COLUMN_INDEX
 from qubes_manager.models.domain_filter import TableFilter
 from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.services.assembly import Services
-from qubes_manager.services.crossing.clipboard import ClipboardContent
+from qubes_manager.services.crossing.clipboard import Held
 from qubes_manager.services.hosts.store import Batch, HostPhase, HostStatus
 from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, Menu
 from qubes_manager.ui.applications.applications_dock import ApplicationsDock
@@ -22,7 +23,10 @@ from qubes_manager.ui.feedback.confirm import Confirmation
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
+from qubes_manager.ui.feedback.transfer_bars import TransferBars
+from qubes_manager.ui.look.dragged_files import DraggedFiles
 from qubes_manager.ui.look.icons import decoration, program_icon
+from qubes_manager.ui.look.plain import PlainLabel
 from qubes_manager.ui.look.theme import set_appearance
 from qubes_manager.ui.menus import ChoiceMenu, add_at_end, fill_menu, fill_menu_bar, fill_tool_bar, label_menu
 from qubes_manager.ui.table.details_pane import DetailsPane
@@ -30,6 +34,9 @@ from qubes_manager.ui.table.domain_view import DomainView
 from qubes_manager.ui.table.filter_controls import FilterControls
 from qubes_manager.ui.table.table_pages import TablePages
 from qubes_manager.ui.window_state import WindowState
+
+# Milliseconds after which the age of what is on the clipboard is said anew.
+_AGE_MS = 5000
 
 
 class MainWindow(QMainWindow):
@@ -48,7 +55,8 @@ class MainWindow(QMainWindow):
         self._services = services
         self._settings = settings
         self.messages = MessageBar()
-        self.tasks = Tasks(self.messages.show_error)
+        self.crossing = MessageBar()
+        self.tasks = Tasks(lambda error: self.commands.show_error(error))
         self.model = DomainTableModel(decoration)
         self.view = DomainView(self.model)
         self.filter = FilterControls(self)
@@ -94,6 +102,13 @@ class MainWindow(QMainWindow):
         )
         self.domain_actions = ActionSet(self, DOMAIN_ACTIONS, self._trigger_for_selected)
         self.window_actions = ActionSet(self, WINDOW_ACTIONS, self.window_commands.trigger)
+        self._transfer_bars = TransferBars(
+            self.crossing,
+            self.window_commands.transfers,
+            services.file_copies.is_own,
+            tasks.spawn,
+            self.window_actions["transfers"].trigger,
+        )
 
     def _build_toolbar(self) -> None:
         self.toolbar = QToolBar("Tool bar")
@@ -109,6 +124,7 @@ class MainWindow(QMainWindow):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.messages)
+        layout.addWidget(self.crossing)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(centre)
 
@@ -133,16 +149,24 @@ class MainWindow(QMainWindow):
         fill_menu(self._context_menu, self.domain_actions, Menu.DOMAIN)
 
     def _build_status(self) -> None:
-        self.counts = QLabel()
-        self.clipboard_note = QLabel()
+        self.counts = PlainLabel()
+        self.transfer_note = PlainLabel()
+        self.clipboard_note = PlainLabel()
+        self.statusBar().addPermanentWidget(self.transfer_note)
         self.statusBar().addWidget(self.counts)
         self.statusBar().addPermanentWidget(self.clipboard_note)
+        self._clipboard_timer = QTimer(self, interval=_AGE_MS)
+        self._clipboard_timer.timeout.connect(lambda: self._clipboard_changed(self._services.clipboards.held))
 
     def _connect(self) -> None:
         services = self._services
         services.store.on_batch(self._apply)
         services.store.on_host(self._host_changed)
-        services.clipboard.changed.connect(self._clipboard_changed)
+        services.clipboards.changed.connect(self._clipboard_changed)
+        self._clipboard_changed(None)
+        self.window_commands.transfers.changed.connect(self._transfers_changed)
+        self.view.files_dropped.connect(self._files_dropped)
+        self.applications.panel.open_files.connect(self._open_in_disposable)
         self.view.visible_changed.connect(self._visible_changed)
         self.view.selection_changed.connect(self._selection_changed)
         self.view.customContextMenuRequested.connect(self._show_context_menu)
@@ -155,6 +179,7 @@ class MainWindow(QMainWindow):
         self.filter.search.returnPressed.connect(self.view.setFocus)
         self.pages.show_all_wanted.connect(self.filter.show_all)
         self.appearances.picked.connect(set_appearance)
+        self.window_actions["waiting"].toggled.connect(self.filter.show_waiting)
         self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
         for name, dock in (("details", self.dock), ("applications", self.applications)):
             self.window_actions[name].toggled.connect(dock.setVisible)
@@ -182,15 +207,34 @@ class MainWindow(QMainWindow):
             self.view.setColumnHidden(COLUMN_INDEX["host"], False)
         self._rows_changed()
 
-    def _clipboard_changed(self, content: ClipboardContent | None) -> None:
-        self.clipboard_note.setText(
-            f"Inter-domain clipboard: {content.size:,} bytes from {content.source}" if content else ""
-        )
-        self.window_actions["wipe-clipboard"].setEnabled(content is not None)
+    def _clipboard_changed(self, held: Held | None) -> None:
+        self.clipboard_note.setText(f"Inter-domain clipboard: {held.sentence}" if held else "")
+        for action in ("paste-to", "take-clipboard", "wipe-clipboard"):
+            self.window_actions[action].setEnabled(held is not None)
+        # Its age is said too.
+        if held:
+            self._clipboard_timer.start()
+        else:
+            self._clipboard_timer.stop()
+
+    def _transfers_changed(self) -> None:
+        running = [status for _link, status in self.window_commands.transfers.running]
+        first = f"{title(running[0])}, {how_far(running[0])}" if running else ""
+        more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
+        self.transfer_note.setText(f"{first}{more}")
+
+    def _open_in_disposable(self, dragged: DraggedFiles, template: Domain, view_only: bool) -> None:
+        self.tasks.spawn(self.commands.files.open_dropped(dragged, template.key, view_only=view_only))
+
+    def _files_dropped(self, dragged: DraggedFiles, target: Domain) -> None:
+        self.tasks.spawn(self.commands.files.drop(dragged, target))
 
     def _rows_changed(self) -> None:
-        guests = self._services.store.guest_count
-        self.counts.setText(f"{guests:,} domain{'' if guests == 1 else 's'}, {self.model.rowCount():,} rows shown")
+        waiting = self.model.waiting
+        guests = self._services.store.guest_count - waiting
+        ready = f", {waiting} disposable{'' if waiting == 1 else 's'} kept ready" if waiting else ""
+        shown = f"{self.model.rowCount():,} rows shown"
+        self.counts.setText(f"{guests:,} domain{'' if guests == 1 else 's'}, {shown}{ready}")
         self.pages.choose()
 
     # What the user does.

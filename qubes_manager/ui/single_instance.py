@@ -1,8 +1,7 @@
 """One running window a user: a second start raises the first."""
 
-import hashlib
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 from PySide6.QtCore import QObject
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
@@ -11,16 +10,10 @@ _TIMEOUT_MS = 500
 _RAISE = b"raise\n"
 
 
-def _name() -> str:
-    """A name that belongs to the user and to the runtime folder, so that tests do not meet the user's window."""
-    place = os.environ.get("XDG_RUNTIME_DIR", "")
-    return f"qubes-manager-{os.getuid()}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-
-
-def raise_running() -> bool:
-    """Ask a window that runs already to come to the front; returns whether there is one."""
+def raise_running(address: Path) -> bool:
+    """Ask a window that listens at *address* to come to the front; returns whether there is one."""
     socket = QLocalSocket()
-    socket.connectToServer(_name())
+    socket.connectToServer(str(address))
     if not socket.waitForConnected(_TIMEOUT_MS):
         return False
     socket.write(_RAISE)
@@ -30,16 +23,16 @@ def raise_running() -> bool:
 
 
 class SingleInstance(QObject):
-    """Listens for later starts and calls *on_raise*."""
+    """Listens at *address* for later starts and calls *on_raise*."""
 
-    def __init__(self, on_raise: Callable[[], None]) -> None:
+    def __init__(self, address: Path, on_raise: Callable[[], None]) -> None:
         super().__init__()
         self._on_raise = on_raise
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         # What a killed program left behind.
-        QLocalServer.removeServer(_name())
-        self._server.listen(_name())
+        QLocalServer.removeServer(str(address))
+        self._server.listen(str(address))
         self._server.newConnection.connect(self._accept)
 
     def _accept(self) -> None:

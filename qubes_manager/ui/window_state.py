@@ -45,6 +45,7 @@ class WindowState:
         ):
             self.actions[name].setChecked(shown)
             self.panes[name].setVisible(shown)
+        self.actions["waiting"].setChecked(settings.show_waiting)
         self.filter.choose(settings.filter)
 
     def collect(self, settings: Settings) -> Settings:
@@ -63,4 +64,5 @@ class WindowState:
             show_details=self.actions["details"].isChecked(),
             show_applications=self.actions["applications"].isChecked(),
             show_toolbar=self.actions["toolbar"].isChecked(),
+            show_waiting=self.actions["waiting"].isChecked(),
         )

@@ -15,10 +15,10 @@ from qubes_manager.core.domain import (
     DomainConfig,
     DomainKey,
     DomainState,
-    Interface,
     Job,
     Usage,
 )
+from qubes_manager.core.interfaces import Interface
 from qubes_manager.core.labels import LABELS
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from tests.build import domain

@@ -7,11 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QItemSelectionModel, QPersistentModelIndex, Qt
+from PySide6.QtGui import QPalette
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey, DomainState, Usage
+from qubes_manager.core.domain import (
+    HOST_UUID,
+    INTERNAL,
+    UNREAD,
+    Disposal,
+    Domain,
+    DomainClass,
+    DomainConfig,
+    DomainKey,
+    DomainState,
+    Usage,
+)
 from qubes_manager.core.labels import LABELS
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
@@ -39,7 +51,7 @@ def names(model: DomainTableModel) -> list[str]:
 
 
 def test_rows_come_sorted_by_name_with_the_host_first(model: DomainTableModel) -> None:
-    host = Domain(DomainKey("test:///x", "00000000-0000-0000-0000-000000000000"), "dom0", DomainState.RUNNING)
+    host = Domain(DomainKey("test:///x", HOST_UUID), "dom0", DomainState.RUNNING)
     model.apply(Batch(added=(domain(2), host, domain(1))))
     assert names(model) == ["dom0", "vm001", "vm002"]
 
@@ -88,7 +100,25 @@ def test_filters_and_search_choose_rows(model: DomainTableModel) -> None:
     assert names(model) == ["vm002"]
     model.apply(Batch(changed=(domain(2),)))
     assert names(model) == []
-    assert set(FILTERS) == {"all", "running", "halted", "templates", "standalone", "user"}
+    assert set(FILTERS) == {"all", "running", "saved", "halted", "templates", "standalone", "user"}
+
+
+def test_disposables_that_only_wait_are_no_rows_unless_they_are_wanted(model: DomainTableModel) -> None:
+    config = DomainConfig(
+        klass=DomainClass.DISPOSABLE, disposal=Disposal.PRELOADED, features=((INTERNAL, "1"),), template="base"
+    )
+    ready = domain(1, name="disp1", state=DomainState.PAUSED, persistent=False, config=config)
+    # Nobody knows yet what it is going to be; what has another name is somebody's.
+    unread = domain(2, name="disp2", state=DomainState.RUNNING, persistent=False, config=UNREAD)
+    model.apply(Batch(added=(ready, unread, replace(unread, key=domain(3).key, name="guest"), domain(4))))
+    assert (names(model), model.waiting) == (["guest", "vm004"], 2)
+    model.set_filter(TableFilter.of("all", "", shows_waiting=True))
+    assert names(model) == ["disp1", "disp2", "guest", "vm004"]
+    assert model.index(0, COLUMN_INDEX["state"]).data() == "Paused: waits for its use"
+    model.set_filter(TableFilter.of("all", ""))
+    in_use = replace(ready, config=replace(config, disposal=Disposal.HELD, features=()))
+    model.apply(Batch(changed=(in_use,), removed=(unread.key,)))
+    assert (names(model), model.waiting) == (["disp1", "guest", "vm004"], 0)
 
 
 def test_figures_sort_as_numbers(model: DomainTableModel) -> None:
@@ -108,6 +138,23 @@ def test_renaming_in_place_asks_and_changes_nothing(model: DomainTableModel, qtb
         assert not model.setData(index, "other")
     assert asked.args == [domain(1).key, "other"]
     assert names(model) == ["vm001", "vm002"]
+
+
+def test_a_disposable_stands_under_its_title_which_is_what_is_edited(model: DomainTableModel, qtbot: QtBot) -> None:
+    config = DomainConfig(klass=DomainClass.DISPOSABLE, disposal=Disposal.KEPT, title="Letter")
+    titled = domain(1, name="disp1", state=DomainState.RUNNING, persistent=False, config=config)
+    model.apply(Batch(added=(titled, domain(2, config=DomainConfig(title="of another program")), domain(0, name="a"))))
+    assert names(model) == ["a", "Letter (disp1)", "vm002"]
+    index = model.index(1, COLUMN_INDEX["name"])
+    assert index.data(Qt.ItemDataRole.EditRole) == "Letter"
+    assert model.flags(index) & Qt.ItemFlag.ItemIsEditable
+    with qtbot.assertNotEmitted(model.rename_requested):
+        model.setData(index, "Letter")
+    with qtbot.waitSignal(model.rename_requested) as asked:
+        model.setData(index, "Bank")
+    assert asked.args == [titled.key, "Bank"]
+    model.set_filter(TableFilter.of("all", "letter"))
+    assert names(model) == ["Letter (disp1)"]
 
 
 def test_every_cell_says_something_to_a_screen_reader(model: DomainTableModel) -> None:
@@ -174,3 +221,9 @@ def test_a_tool_tip_says_what_the_cell_says_and_no_guest_draws_there(model: Doma
     assert model.index(0, COLUMN_INDEX["template"]).data(Qt.ItemDataRole.ToolTipRole) is None
     model.apply(Batch(changed=(domain(1, stale=True),)))
     assert "test:///x is not connected" in model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_what_was_known_last_of_a_host_that_is_gone_is_grey(model: DomainTableModel) -> None:
+    model.apply(Batch(added=(domain(1), domain(2, stale=True))))
+    grey = QApplication.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
+    assert [model.index(row, 0).data(Qt.ItemDataRole.ForegroundRole) for row in range(2)] == [None, grey]

@@ -1,7 +1,7 @@
 """What the tests of widgets share."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainK
 from qubes_manager.core.labels import LABELS
 from qubes_manager.services.assembly import Services
 from tests.qt_garbage import collected_here as collected_here
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 # A halted one; the domains below run and have windows.
 WORK = Domain(
@@ -32,9 +32,19 @@ APPS = (
 )
 
 
+class Loop(qasync.QEventLoop):  # type: ignore[misc]
+    """A loop that takes no step between two runs, where a task would find no running loop."""
+
+    def run_until_complete(self, future: Awaitable[Any]) -> Any:
+        task = asyncio.ensure_future(future, loop=self)
+        task.add_done_callback(lambda _task: self.stop())
+        self.run_forever()
+        return task.result()
+
+
 @pytest.fixture
 def loop(qapp: QApplication) -> Iterator[qasync.QEventLoop]:
-    loop = qasync.QEventLoop(qapp, already_running=False)
+    loop = Loop(qapp, already_running=False)
     asyncio.set_event_loop(loop)
     yield loop
     loop.close()
@@ -56,7 +66,7 @@ def parent(qtbot: QtBot) -> QWidget:
 
 
 def run(loop: qasync.QEventLoop, work: Coroutine[Any, Any, Any]) -> Any:
-    return loop.run_until_complete(asyncio.wait_for(work, 10))
+    return loop.run_until_complete(asyncio.wait_for(work, PATIENCE))
 
 
 def domain(name: str, **config: Any) -> Domain:

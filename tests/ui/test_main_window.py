@@ -11,7 +11,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
-from qubes_manager.core.domain import HOST_UUID, Domain, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.domain import HOST_UUID, INTERNAL, Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.settings import Settings
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.store import HostPhase, HostStatus
@@ -88,6 +88,18 @@ def test_the_line_below_counts_domains_without_the_host(
     assert window.pages.currentWidget() is window.view
     window.filter.choose("halted")
     assert window.counts.text() == "1 domain, 1 rows shown"
+    waits = DomainConfig(klass=DomainClass.DISPOSABLE, features=((INTERNAL, "1"),))
+    ready = Domain(DomainKey("x", "2"), "disp1", DomainState.PAUSED, persistent=False, config=waits)
+
+    async def keep_ready() -> None:
+        services.store.put([ready])
+        services.store.flush()
+
+    run(loop, keep_ready())
+    assert window.counts.text() == "1 domain, 1 rows shown, 1 disposable kept ready"
+    window.window_actions["waiting"].trigger()
+    window.filter.show_all()
+    assert window.counts.text() == "1 domain, 3 rows shown, 1 disposable kept ready"
 
 
 def test_check_boxes_show_and_hide_their_parts(window: MainWindow) -> None:

@@ -14,7 +14,11 @@ DOMAIN = [
     "Shut &down",
     "&Restart",
     "&Kill",
+    "D&iscard saved state…",
     LINE,
+    "Send &files to it…",
+    "Copy files from i&t…",
+    "-",
     "Run &command…",
     "&Open console…",
     "Open s&erial console…",
@@ -23,33 +27,55 @@ DOMAIN = [
     "Attach/detach &block devices…",
     "&Logs",
     LINE,
+    "Copy its clipboard",
+    "Paste into it",
+    "Paste the host’s clipboard into it…",
+    LINE,
     "&Clone…",
     "&Volumes…",
     "Make a &template of it…",
+    "&Update guest tools…",
     LINE,
     "Re&name",
     "Set l&abel",
     "A&utostart",
+    "&Mute",
     "S&ettings…",
     LINE,
     "De&lete…",
 ]
 MENU_BAR = {
-    "&File": ["&New domain…", "&Set-up assistant…", "New &template…", "Make &demo domains", LINE, "&Quit"],
+    "&File": [
+        "&New domain…",
+        "New d&isposable…",
+        "&Set-up assistant…",
+        "New &template…",
+        "Make &demo domains",
+        LINE,
+        "&View files in a disposable…",
+        "&Edit files in a disposable…",
+        "Make &clean copies…",
+        "What &crosses now…",
+        LINE,
+        "&Quit",
+    ],
     "&Domain": DOMAIN,
-    "De&vices": ["&Block devices…"],
+    "D&evices": ["&Block devices…"],
+    "&Clipboard": ["&Paste to…", "Copy to the &host’s clipboard…", "C&lear the inter-domain clipboard"],
     "&View": [
         "&Search",
         "&Filter",
+        "Disposables that &wait",
         "&Columns",
         "&Appearance",
         "&Refresh",
         "&Tool bar",
         "&Applications",
         "&Window options…",
+        "&Policy…",
         "&Details",
     ],
-    "&Logs": ["&Program and libvirt logs", "&Wipe the inter-domain clipboard"],
+    "&Logs": ["&Program and libvirt logs"],
     "&Help": ["&About"],
 }
 
@@ -78,6 +104,11 @@ def test_the_menu_bar_has_every_action_in_its_place(window: QMainWindow, sets: t
     assert list(found) == list(MENU_BAR)
     shown = sum(text != LINE for menu in MENU_BAR.values() for text in menu)
     assert shown == len(WINDOW_ACTIONS) + len(DOMAIN_ACTIONS)
+
+
+def test_each_menu_has_a_key_of_its_own() -> None:
+    keys = [menu.value[menu.value.index("&") + 1].casefold() for menu in Menu]
+    assert len(set(keys)) == len(keys)
 
 
 def test_the_context_menu_is_the_menu_of_domains(window: QMainWindow, sets: tuple[ActionSet, ActionSet]) -> None:

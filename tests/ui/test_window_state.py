@@ -17,13 +17,14 @@ KEPT = Settings(
     columns=[ColumnSetting("name", 200, True), ColumnSetting("state", 90, True), ColumnSetting("ip", 120, False)],
     sort_column="memory",
     sort_descending=True,
-    filter="halted",
+    filter="saved",
     unasked=["pause", "start"],
     window_width=900,
     window_height=600,
     show_details=False,
     show_applications=False,
     show_toolbar=False,
+    show_waiting=True,
     setup_offered=True,
 )
 
@@ -35,7 +36,7 @@ def test_what_is_restored_is_what_is_collected(qtbot: QtBot, loop: qasync.QEvent
     assert header.sortIndicatorSection() == COLUMN_INDEX["memory"]
     assert header.sortIndicatorOrder() is Qt.SortOrder.DescendingOrder
     assert window.toolbar.isHidden() and window.dock.isHidden() and window.applications.isHidden()
-    assert window.filter.box.currentData() == "halted"
+    assert window.filter.box.currentData() == "saved"
     collected = window.current_settings()
     assert collected.columns[:3] == KEPT.columns
     assert {column.id for column in collected.columns} == {column.id for column in COLUMNS}

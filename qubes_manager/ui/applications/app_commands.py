@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.core.gui_messages import ConsoleKind, OpenConsole
+from qubes_manager.core.gui_messages import ConsoleKind, OpenConsole, Show
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.models.applications_model import Entry
 from qubes_manager.services.assembly import Services
@@ -38,7 +38,7 @@ class AppCommands:
 
     def launch(self, entry: Entry) -> None:
         """Start an application, and show what is being waited for until its window is there."""
-        self._tasks.spawn(self._launch(entry))
+        self._tasks.spawn(self._launch_in_disposable(entry) if entry.in_disposable else self._launch(entry))
 
     def toggle_favourite(self, entry: Entry) -> None:
         """Put an application among the favourites, or take it out."""
@@ -50,7 +50,11 @@ class AppCommands:
         link = self._services.links.link(uri)
         self._services.links.want(uri)
         await link.ensure()
-        await link.ask(OpenConsole(domain.key.uuid, kind))
+        await link.ask(OpenConsole(domain.key.uuid, kind, take_over=False))
+
+    async def _take_over(self, domain: Domain) -> None:
+        """Bring a domain's windows to this screen."""
+        await self._services.links.link(domain.key.connection).ask(Show(domain.key.uuid, take_over=True))
 
     async def show_shortcuts(self, domain: Domain) -> None:
         """Let the user choose which applications a domain's menu has."""
@@ -58,7 +62,7 @@ class AppCommands:
         dialog = AppShortcutsDialog(self._window, domain, services.lists.of(domain), self._tasks.spawn)
         dialog.refresh.connect(lambda: dialog.start(self._refresh_into(dialog, domain)))
         if await finished(dialog) == QDialog.DialogCode.Accepted and domain.is_read:
-            await services.properties.set_menu(domain.key, dialog.chosen(), domain.config.favourites)
+            await services.properties.change_menu(domain.key, domain.config.menu, dialog.chosen())
 
     async def refresh(self, domains: Sequence[Domain]) -> None:
         """Ask running domains for their applications."""
@@ -91,15 +95,27 @@ class AppCommands:
         finally:
             shown.close()
 
+    async def _launch_in_disposable(self, entry: Entry) -> None:
+        services, template, app = self._services, entry.domain, entry.application
+        title = f"{app.name} in a disposable of “{template.name}”"
+        shown = self._messages.show_progress(f"{title}…")
+        try:
+            services.links.want(template.key.connection)
+            key, has_window = await services.launching.in_disposable(
+                template.key, app.id, progress=LoopProgress(title, shown)
+            )
+            if not has_window and (domain := services.store.get(key)):
+                text = f"{title} was started, but no window of it has come; “{domain.name}” runs until you end it."
+                self._messages.show_message(Level.WARNING, text, buttons=[self._console_button(domain)])
+        finally:
+            shown.close()
+
     async def _toggle_favourite(self, entry: Entry) -> None:
         domain = self._services.store.require(entry.domain.key)
         if not domain.is_read:
             return
-        config = domain.config
-        app_id = entry.application.id
-        others = [app for app in config.favourites if app != app_id]
-        favourites = others if app_id in config.favourites else [*others, app_id]
-        await self._services.properties.set_menu(entry.domain.key, config.menu, favourites)
+        app = entry.application.id
+        await self._services.properties.set_favourite(domain.key, app, app not in domain.config.favourites)
 
     def _console_button(self, domain: Domain) -> Button:
         return "Open console", lambda: self._tasks.spawn(self.show_console(domain, ConsoleKind.SCREEN))
@@ -119,5 +135,8 @@ class AppCommands:
         text = status.message[:1].upper() + status.message[1:]
         if status.phase in (GuiPhase.SILENT, GuiPhase.FAILED):
             self._messages.show_message(Level.WARNING, f"{text}.", buttons=[self._console_button(domain)], key=key)
+        elif status.phase is GuiPhase.ELSEWHERE:
+            take_over = "Show them here", lambda: self._tasks.spawn(self._take_over(domain))
+            self._messages.show_message(Level.INFO, f"{text}.", buttons=[take_over], key=key)
         elif text:
             self._messages.show_message(Level.WARNING, f"{text}.", key=key)

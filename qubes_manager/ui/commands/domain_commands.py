@@ -5,15 +5,20 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from PySide6.QtWidgets import QDialog, QWidget
 
-from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.disposables import what_ends
+from qubes_manager.core.domain import Domain, DomainKey, DomainState
+from qubes_manager.core.errors import QubesManagerError, StateIsSaved
 from qubes_manager.core.gui_messages import ConsoleKind
-from qubes_manager.core.operations import OPERATIONS
+from qubes_manager.core.operations import OPERATIONS, Risk
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded, ShutdownTimedOut
 from qubes_manager.services.domains.removal import in_removal_order
 from qubes_manager.services.hosts.networks import network_choices
+from qubes_manager.ui.actions import is_on
 from qubes_manager.ui.applications.app_commands import AppCommands
+from qubes_manager.ui.commands.clipboard_commands import ClipboardCommands
+from qubes_manager.ui.commands.file_commands import FileCommands
+from qubes_manager.ui.commands.policy_commands import PolicyCommands
 from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
 from qubes_manager.ui.dialogs.name_dialog import NameDialog, PassphraseDialog
@@ -21,6 +26,7 @@ from qubes_manager.ui.dialogs.run_dialog import RunDialog
 from qubes_manager.ui.dialogs.settings_dialog import FULLSCREEN, SettingsDialog
 from qubes_manager.ui.dialogs.volumes_dialog import VolumesDialog
 from qubes_manager.ui.feedback.confirm import Confirmation, finished
+from qubes_manager.ui.feedback.domain_messages import DomainMessages
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
@@ -46,24 +52,38 @@ class DomainCommands:
         self._services = services
         self._tasks = tasks
         self._messages = messages
+        self._state_messages = DomainMessages(services.store, messages)
         self._confirmation = confirmation
         self._jobs = jobs
         self._edit_name = edit_name
         self.apps = AppCommands(window, services, tasks, messages, self._start)
+        self.clipboard = ClipboardCommands(window, services.store, services.clipboards, messages)
+        self.policy = PolicyCommands(services, tasks.spawn)
+        self.files = FileCommands(
+            window, services.store, services.file_copies, messages, jobs, confirmation, tasks.spawn
+        )
         self.work: dict[str, Callable[[Sequence[Domain]], Awaitable[object]]] = {
             "start": lambda domains: self._each(domains, self._start),
             "pause": lambda domains: self._each(domains, services.lifecycle.pause),
             "shutdown": lambda domains: self._each(domains, self._shutdown),
             "restart": lambda domains: self._each(domains, self._restart),
             "kill": lambda domains: self._each(domains, services.lifecycle.kill),
+            "discard-saved": lambda domains: self._each(domains, services.lifecycle.discard_saved),
             "delete": self._delete,
             "clone": lambda domains: self._clone(domains[0]),
             "volumes": lambda domains: self._show_volumes(domains[0]),
             "to-template": lambda domains: self._each(domains, services.promotion.to_template),
+            "update-tools": lambda domains: self._each(domains, self._update_tools),
             "autostart": self._toggle_autostart,
+            "mute": self._toggle_mute,
             "rename": self._rename,
             "logs": lambda domains: self._show_logs(domains[0]),
             "devices": lambda domains: self._show_devices(domains[0]),
+            "clipboard-copy": lambda domains: self.clipboard.copy(domains[0]),
+            "clipboard-paste": lambda domains: self.clipboard.paste(domains[0]),
+            "clipboard-give": lambda domains: self.clipboard.give(domains[0]),
+            "send-files": lambda domains: self.files.send(domains[0]),
+            "copy-files": lambda domains: self.files.fetch(domains[0]),
             "run": self._show_run,
             "console": lambda domains: self.apps.show_console(domains[0], ConsoleKind.SCREEN),
             "serial": lambda domains: self.apps.show_console(domains[0], ConsoleKind.SERIAL),
@@ -78,6 +98,17 @@ class DomainCommands:
         fitting = [domain for domain in domains if operation.applies(domain)]
         if fitting:
             self._tasks.spawn(self._run(operation_id, fitting))
+
+    def show_error(self, error: QubesManagerError) -> None:
+        """Show an error's line, with a way out where there is one."""
+        domain = self._services.store.get(error.key) if isinstance(error, StateIsSaved) else None
+        if domain is None:
+            self._messages.show_error(error)
+            return
+        button = ("Discard saved state…", lambda: self.trigger("discard-saved", [domain]))
+        self._state_messages.show(
+            domain.key, lambda now: now.state is DomainState.SAVED, Level.ERROR, str(error), [button]
+        )
 
     def start_all(self, keys: Sequence[DomainKey]) -> None:
         """Start domains that were just made, without asking."""
@@ -98,9 +129,14 @@ class DomainCommands:
         """Rename a domain to what was typed in its row, after asking."""
 
         async def work() -> None:
-            domain = self._services.store.get(key)
-            if domain and await self._confirmation.ask(OPERATIONS["rename"], [domain], f"New name: “{name[:60]}”."):
-                await self._services.properties.rename(key, name)
+            properties, domain = self._services.properties, self._services.store.get(key)
+            if domain and domain.is_disposable:
+                await properties.set_title(key, name.strip())
+                shown = self._services.store.require(key).shown_name
+                why = "its name stays, since libvirt renames no domain that runs"
+                self._messages.show_message(Level.INFO, f"“{domain.name}” is shown as “{shown}” now; {why}.")
+            elif domain and await self._confirmation.ask(OPERATIONS["rename"], [domain], f"New name: “{name[:60]}”."):
+                await properties.rename(key, name)
 
         self._tasks.spawn(work())
 
@@ -108,29 +144,47 @@ class DomainCommands:
         # A rename is asked about once the new name has been typed.
         if operation_id != "rename":
             extra = await self._what_is_lost(operation_id, domains)
-            if not await self._confirmation.ask(OPERATIONS[operation_id], domains, extra):
+            ends = self._what_ends(domains) if operation_id in ("shutdown", "kill") else ""
+            risk = Risk.DATA if ends else None
+            takes = await self._services.guest_tools.notice(domains) if operation_id == "update-tools" else ""
+            if not await self._confirmation.ask(
+                OPERATIONS[operation_id], domains, extra or ends or takes, risk=risk, anyway=bool(takes)
+            ):
                 return
         await self.work[operation_id](domains)
 
     async def _what_is_lost(self, operation_id: str, domains: Sequence[Domain]) -> str:
         if operation_id == "delete" and len(domains) == 1:
             return await self._services.removal.describe_loss(domains[0])
+        if operation_id == "discard-saved" and (writing := [d.name for d in domains if d.config.trial]):
+            return f"What was changed in {', '.join(writing)} since the start is lost too."
         if operation_id == "delete":
-            return "Disks that were made for them go with them."
+            saved = [d.name for d in domains if d.state is DomainState.SAVED]
+            memory = f" The saved state of {', '.join(saved)} is lost, with the unsaved work in it." if saved else ""
+            return f"Disks that were made for them go with them.{memory}"
         return ""
+
+    def _what_ends(self, domains: Sequence[Domain]) -> str:
+        """What is lost when disposables among *domains* end that have windows open; nothing without any."""
+        links, windows = self._services.links, {}
+        for domain in filter(lambda d: d.is_disposable, domains):
+            status = links.link(domain.key.connection).status(domain.key.uuid)
+            if status and status.windows:
+                windows[domain.name] = status.windows
+        return what_ends(windows)
 
     async def _each(self, domains: Sequence[Domain], act: Callable[[DomainKey], Awaitable[object]]) -> None:
         """Do *act* to all at once; each failure is shown by itself."""
+        await asyncio.gather(*(self._guarded(act(domain.key)) for domain in domains))
 
-        async def guarded(domain: Domain) -> None:
-            try:
-                await act(domain.key)
-            except ShutdownTimedOut as error:
-                self._offer_kill(error)
-            except QubesManagerError as error:
-                self._messages.show_error(error)
-
-        await asyncio.gather(*(guarded(domain) for domain in domains))
+    async def _guarded(self, work: Awaitable[object]) -> None:
+        """Do *work*; its failure is shown."""
+        try:
+            await work
+        except ShutdownTimedOut as error:
+            self._offer_kill(error)
+        except QubesManagerError as error:
+            self.show_error(error)
 
     async def _start(self, key: DomainKey) -> None:
         """Start a domain; ask for its passphrase as often as it takes."""
@@ -158,6 +212,12 @@ class DomainCommands:
             cancellable=False,
         )
 
+    async def _update_tools(self, key: DomainKey) -> None:
+        name = self._services.store.require(key).name
+        await self._jobs.run(
+            f"Updating the guest tools of “{name}”", lambda progress: self._services.guest_tools.update(key, progress)
+        )
+
     async def _show_volumes(self, domain: Domain) -> None:
         services = self._services
         dialog = VolumesDialog(
@@ -176,6 +236,10 @@ class DomainCommands:
             await self._each([domain], self._services.removal.remove)
 
     async def _shutdown(self, key: DomainKey) -> None:
+        if self._services.store.require(key).is_disposable:
+            # There is nothing that its programs could keep.
+            await self._services.disposables.end(key)
+            return
         await self._services.lifecycle.shutdown(key, SHUTDOWN_PATIENCE)
 
     async def _restart(self, key: DomainKey) -> None:
@@ -190,19 +254,24 @@ class DomainCommands:
         async def wait(key: DomainKey) -> None:
             await self._services.lifecycle.wait_halted(key, SHUTDOWN_PATIENCE)
 
-        self._messages.show_message(
+        self._state_messages.show(
+            error.key,
+            lambda now: now.state.is_active,
             Level.WARNING,
             f"“{domain.name}” has not shut down yet. Its programs may be asking something, or hang.",
-            buttons=[
+            [
                 ("Wait", lambda: self._tasks.spawn(self._each([domain], wait))),
                 ("Kill…", lambda: self.trigger("kill", [domain])),
             ],
-            key=f"shutdown-{error.key.uuid}",
         )
 
     async def _toggle_autostart(self, domains: Sequence[Domain]) -> None:
-        wanted = not all(domain.autostart for domain in domains)
+        wanted = not is_on("autostart", domains)
         await self._each(domains, lambda key: self._services.properties.set_autostart(key, wanted))
+
+    async def _toggle_mute(self, domains: Sequence[Domain]) -> None:
+        wanted = not is_on("mute", domains)
+        await self._each(domains, lambda key: self._services.properties.set_muted(key, wanted))
 
     async def _rename(self, _domains: Sequence[Domain]) -> None:
         self._edit_name()
@@ -211,7 +280,7 @@ class DomainCommands:
         viewer = LogViewer(
             self._window,
             self._services.logs,
-            self._services.clipboard,
+            self._services.clipboards,
             self._tasks.spawn,
             None if domain.is_host else domain,
             domain.key.connection,
@@ -234,11 +303,21 @@ class DomainCommands:
 
     async def _show_settings(self, domain: Domain) -> None:
         services, uri = self._services, domain.key.connection
-        networks = await network_choices(services.hosts, uri)
-        options = await services.gui_settings.load()
-        dialog = SettingsDialog(self._window, domain, services.store.of_host(uri), networks, options)
-        if await finished(dialog) == QDialog.DialogCode.Accepted:
-            if (allowed := dialog.fullscreen.currentData()) != options.domains.get(domain.name, {}).get(FULLSCREEN):
-                await services.gui_settings.put({FULLSCREEN: allowed}, domain.name)
-            for change in dialog.changes(services.properties):
-                await change()
+        # What the next start uses: while it runs, the row shows what this one was started with.
+        domain, networks, options, most_vcpus, dispvm = await asyncio.gather(
+            services.properties.stored(domain.key),
+            network_choices(services.hosts, uri),
+            services.gui_settings.load(),
+            services.properties.most_vcpus(domain.key),
+            asyncio.to_thread(services.defaults.get, "default_dispvm"),
+        )
+        others = services.store.of_host(uri)
+        dialog = SettingsDialog(self._window, domain, others, networks, options, most_vcpus, dispvm)
+        dialog.policy.clicked.connect(lambda: self.policy.start(dialog, lambda: uri))
+        if await finished(dialog) != QDialog.DialogCode.Accepted:
+            return
+        if dialog.changes_fullscreen:
+            await services.gui_settings.put({FULLSCREEN: dialog.fullscreen.currentData()}, domain)
+        for change in dialog.changes(services.properties):
+            # One that fails keeps none of the others from being made.
+            await self._guarded(change())

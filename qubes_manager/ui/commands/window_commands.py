@@ -7,21 +7,25 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.progress import Progress
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.files.logs import BUILD_LOG
 from qubes_manager.services.hosts.networks import network_choices
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.dialogs.about import show_about
+from qubes_manager.ui.dialogs.disposable_dialog import DisposableDialog
 from qubes_manager.ui.dialogs.gui_options_dialog import GuiOptionsDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
 from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
 from qubes_manager.ui.dialogs.setup_assistant import SetupAssistant
 from qubes_manager.ui.dialogs.template_dialog import TemplateDialog
+from qubes_manager.ui.dialogs.transfers_dialog import TransfersDialog
 from qubes_manager.ui.feedback.confirm import finished
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Button, Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
+from qubes_manager.ui.feedback.transfer_watch import TransferWatch
 from qubes_manager.ui.table.domain_view import DomainView
 
 
@@ -52,8 +56,10 @@ class WindowCommands:
         self._jobs = jobs
         self._domain_commands = domain_commands
         self._view = view
+        self.transfers = TransferWatch(services.broker_links, window)
         self.work: dict[str, Callable[[], object]] = {
             "new": lambda: tasks.spawn(self._new_domain()),
+            "new-disposable": lambda: tasks.spawn(self._new_disposable()),
             "assistant": lambda: tasks.spawn(self._assist()),
             "new-template": lambda: tasks.spawn(self._new_template()),
             "demo": lambda: tasks.spawn(self._make_demo()),
@@ -62,8 +68,15 @@ class WindowCommands:
             "search": focus_search,
             "refresh": services.hosts.refresh_all,
             "gui-options": lambda: tasks.spawn(self._show_gui_options()),
+            "policy": lambda: domain_commands.policy.start(window, self._uri),
             "all-logs": lambda: tasks.spawn(self._show_logs()),
-            "wipe-clipboard": services.clipboard.wipe,
+            "paste-to": lambda: tasks.spawn(domain_commands.clipboard.paste_to()),
+            "take-clipboard": lambda: tasks.spawn(domain_commands.clipboard.take()),
+            "wipe-clipboard": lambda: tasks.spawn(domain_commands.clipboard.wipe()),
+            "view-in-disposable": lambda: tasks.spawn(self._open_files(view_only=True)),
+            "edit-in-disposable": lambda: tasks.spawn(self._open_files(view_only=False)),
+            "convert-in-disposable": lambda: tasks.spawn(self._convert_files()),
+            "transfers": lambda: tasks.spawn(self._show_transfers()),
             "about": lambda: show_about(window),
         }
 
@@ -80,25 +93,33 @@ class WindowCommands:
                 return uri
         raise QubesManagerError("no libvirt is connected")
 
+    async def _open_files(self, *, view_only: bool) -> None:
+        uri = self._uri()
+        # Nobody is to choose files for what cannot be made.
+        base = await self._services.disposables.default_for(uri)
+        await self._domain_commands.files.open(uri, base, view_only=view_only)
+
+    async def _convert_files(self) -> None:
+        uri = self._uri()
+        await self._domain_commands.files.convert(uri, await self._services.disposables.default_for(uri))
+
+    async def _show_transfers(self) -> None:
+        await finished(TransfersDialog(self._window, self.transfers, self._tasks.spawn))
+
     async def _show_all_devices(self) -> None:
         await self._domain_commands.show_all_devices(self._uri())
 
     async def _show_gui_options(self) -> None:
         settings = self._services.gui_settings
         dialog = GuiOptionsDialog(self._window, await settings.load())
+        dialog.policy.clicked.connect(lambda: self._domain_commands.policy.start(dialog, self._uri))
         if await finished(dialog) == QDialog.DialogCode.Accepted and (values := dialog.values()):
             await settings.put(values)
-            await self.apply_gui_options()
-
-    async def apply_gui_options(self) -> None:
-        """Let what is of this program follow the options."""
-        options = await self._services.gui_settings.load()
-        self._services.clipboard.set_limit(int(options.value("max_clipboard_size")))
 
     async def _show_logs(self, first: str = "") -> None:
         services = self._services
         uri = services.hosts.uris[0]
-        viewer = LogViewer(self._window, services.logs, services.clipboard, self._tasks.spawn, None, uri, first)
+        viewer = LogViewer(self._window, services.logs, services.clipboards, self._tasks.spawn, None, uri, first)
         await finished(viewer)
 
     def _is_taken(self, uri: str, name: str) -> bool:
@@ -124,6 +145,38 @@ class WindowCommands:
             await services.lifecycle.start(key, request.passphrase)
         else:
             self._messages.show_message(Level.INFO, f"“{request.name}” is made; start it when you like.")
+
+    async def _new_disposable(self) -> None:
+        """Make a disposable: one that runs until it is shut down, or one that has a name and stays in the list."""
+        services, uri = self._services, self._uri()
+        templates = services.disposables.templates(uri)
+        if not templates:
+            raise QubesManagerError(
+                "no AppVM is meant for disposables yet: allow it in an AppVM’s settings, or run the set-up assistant"
+            )
+        chosen = {domain.name for domain in self._view.selected_domains()}
+        default = await asyncio.to_thread(services.defaults.get, "default_dispvm")
+        dialog = DisposableDialog(
+            self._window,
+            [t.name for t in templates],
+            next((t.name for t in templates if t.name in chosen), default),
+            lambda name: self._is_taken(uri, name),
+        )
+        if await finished(dialog) != QDialog.DialogCode.Accepted:
+            return
+        template = next(t for t in templates if t.name == dialog.template.currentData())
+        name, stays = dialog.name.text(), dialog.stays.isChecked()
+
+        async def make(progress: Progress) -> DomainKey:
+            if stays:
+                return await services.disposables.define(template.key, name, progress)
+            return await services.disposables.make(template.key, name=name, progress=progress)
+
+        key = await self._jobs.run("A new disposable", make)
+        self._select([key])
+        made, base = services.store.require(key).name, template.name
+        text = "start it when you like" if stays else "it runs until you shut it down, and nothing of it is kept then"
+        self._messages.show_message(Level.INFO, f"The disposable “{made}” is made of “{base}”: {text}.")
 
     async def _offer(self, uri: str) -> Offer:
         services = self._services

@@ -1,18 +1,21 @@
 """What this program is."""
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtWidgets import QWidget
 
 from qubes_manager import __version__
 from qubes_manager.ui.look.icons import program_icon
+from qubes_manager.ui.look.plain import PlainBox
 
 
 def show_about(parent: QWidget) -> None:
     """Say what this program is, beside whatever else goes on."""
-    box = QMessageBox(parent)
-    box.setWindowTitle("About Qubes Manager")
+    box = PlainBox(
+        parent,
+        "About Qubes Manager",
+        f"Qubes Manager for libvirt {__version__}",
+        "Security domains with coloured labels on any Linux machine. GPL-3.0-or-later.",
+    )
     box.setIconPixmap(program_icon().pixmap(64, 64))
-    box.setText(f"Qubes Manager for libvirt {__version__}")
-    box.setInformativeText("Security domains with coloured labels on any Linux machine. GPL-3.0-or-later.")
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.open()

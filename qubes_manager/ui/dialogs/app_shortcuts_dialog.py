@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
@@ -23,6 +22,7 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.text import plain_tip
 from qubes_manager.ui.dialogs.hint_dialog import HintDialog, Spawn
 from qubes_manager.ui.look.icons import app_icon, icon
+from qubes_manager.ui.look.plain import PlainLabel, window_title
 
 _ID = Qt.ItemDataRole.UserRole
 
@@ -36,7 +36,7 @@ class AppShortcutsDialog(HintDialog):
         super().__init__(parent, spawn)
         self._domain = domain
         self._menu = domain.config.menu
-        self.setWindowTitle(f"Application shortcuts of {domain.name}")
+        self.setWindowTitle(window_title(f"Application shortcuts of {domain.name}"))
         self.resize(640, 460)
         self.all = QCheckBox("All of them, also those that come later")
         self.all.setChecked(self._menu is None)
@@ -93,8 +93,8 @@ class AppShortcutsDialog(HintDialog):
 
     def _lists(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.addWidget(QLabel("Available"), 0, 0)
-        grid.addWidget(QLabel("In the menu"), 0, 2)
+        grid.addWidget(PlainLabel("Available"), 0, 0)
+        grid.addWidget(PlainLabel("In the menu"), 0, 2)
         grid.addWidget(self.available, 1, 0)
         grid.addWidget(self.selected, 1, 2)
         buttons = QVBoxLayout()
@@ -113,7 +113,7 @@ class AppShortcutsDialog(HintDialog):
 
     def _button(self, text: str, act: Callable[[], None], tip: str) -> QPushButton:
         button = QPushButton(text)
-        button.setToolTip(tip)
+        button.setToolTip(plain_tip(tip))
         button.setAutoDefault(False)
         button.clicked.connect(lambda: act())
         return button

@@ -1,14 +1,12 @@
 """Block devices: what there is, who has it; attaching and detaching by hand."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
-    QComboBox,
     QDialogButtonBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
@@ -17,17 +15,20 @@ from PySide6.QtWidgets import (
 )
 
 from qubes_manager.core.background import Background
-from qubes_manager.core.devices import BUSES, BlockDevice, DiskRequest
-from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.devices import BUSES, IMAGE_FORMATS, OPTICAL_DRIVE, BlockDevice, DiskRequest, cd_drives
+from qubes_manager.core.domain import Disk, Domain, DomainKey
 from qubes_manager.core.events import HostEvent, HostEventKind
 from qubes_manager.core.text import one_line, plain_tip
 from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.ui.dialogs.hint_dialog import HintDialog, Spawn
+from qubes_manager.ui.look.fields import ComboBox
 from qubes_manager.ui.look.icons import icon, label_icon
+from qubes_manager.ui.look.plain import PlainLabel, window_title
 
 _OFFERED = Qt.ItemDataRole.UserRole
+_DRIVE_LETTERS = 16
 _HEADS = ("Device", "Description", "Serial", "Used by")
 
 
@@ -48,7 +49,7 @@ class DevicesDialog(HintDialog):
         self._hosts, self._store, self._uri = hosts, store, uri
         self._devices = devices
         self._images: list[str] = []
-        self.setWindowTitle(f"Block devices of {chosen.name}" if chosen else "Block devices")
+        self.setWindowTitle(window_title(f"Block devices of {chosen.name}" if chosen else "Block devices"))
         self.resize(760, 420)
         self.tree = QTreeWidget()
         self.tree.setHeaderLabels(_HEADS)
@@ -69,26 +70,37 @@ class DevicesDialog(HintDialog):
         self._update_buttons()
 
     def _controls(self, chosen: Domain | None) -> QHBoxLayout:
-        self.domain = QComboBox()
+        self.domain = ComboBox()
         self.domain.setAccessibleName("Domain")
-        for domain in sorted(self._store.of_host(self._uri), key=lambda d: d.name):
-            if not domain.is_host and not domain.stale:
+        for domain in sorted(self._store.of_host(self._uri), key=lambda d: d.shown_name):
+            if not domain.is_host and not domain.stale and not domain.only_waits:
                 patch = label_icon(domain.label) or icon("state-halted")
-                self.domain.addItem(patch, domain.name, domain.key)
+                self.domain.addItem(patch, one_line(domain.shown_name), domain.key)
                 if chosen and domain.key == chosen.key:
                     self.domain.setCurrentIndex(self.domain.count() - 1)
         self.domain.currentIndexChanged.connect(self._update_buttons)
-        self.bus = QComboBox()
+        self.drive = ComboBox()
+        self.drive.setAccessibleName("CD-ROM drive")
+        # A long path must not widen the dialog.
+        self.drive.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.drive.setMinimumContentsLength(_DRIVE_LETTERS)
+        self.drive.setToolTip("The CD-ROM drives of the domain, and what is in them now")
+        self.drive.currentIndexChanged.connect(self._update_buttons)
+        self.bus = ComboBox()
         self.bus.addItems(["usb", *[bus for bus in BUSES if bus != "usb"]])
         self.bus.setAccessibleName("Bus")
         self.bus.setToolTip("How the domain sees it: as a USB drive, or on a paravirtual bus")
+        self.format = ComboBox()
+        self.format.addItems(IMAGE_FORMATS)
+        self.format.setAccessibleName("Format")
+        self.format.setToolTip("What an image file is: bytes as they are on the disk (raw), or a qcow2 image of a disk")
         self.read_only = QCheckBox("Read-only")
         self.persistent = QCheckBox("Keep for later starts")
         self.attach_button = QPushButton(icon("devices"), "Attach")
         self.attach_button.clicked.connect(lambda: self.start(self._attach()))
         row = QHBoxLayout()
-        for title, field in (("Domain:", self.domain), ("as", self.bus)):
-            row.addWidget(QLabel(title))
+        for title, field in (("Domain:", self.domain), ("as", self.bus), ("Format:", self.format)):
+            row.addWidget(PlainLabel(title))
             row.addWidget(field)
         row.addWidget(self.read_only)
         row.addWidget(self.persistent)
@@ -103,16 +115,20 @@ class DevicesDialog(HintDialog):
         image.clicked.connect(self._choose_image)
         refresh = QPushButton(icon("refresh"), "Refresh")
         refresh.clicked.connect(lambda: self.start(self.reload()))
-        self.insert_button = QPushButton("Insert into CD drive")
+        self.insert_button = QPushButton("Insert")
+        self.insert_button.setToolTip("Put the chosen disc into the drive, for later starts too")
         self.insert_button.clicked.connect(lambda: self.start(self._insert()))
-        self.eject_button = QPushButton("Eject CD drive")
+        self.eject_button = QPushButton("Eject")
         self.eject_button.clicked.connect(lambda: self.start(self._eject()))
         closing = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         closing.rejected.connect(self.reject)
         row = QHBoxLayout()
+        drive = PlainLabel("CD drive:")
+        drive.setBuddy(self.drive)
         for button in (image, refresh, self.insert_button, self.eject_button):
             button.setAutoDefault(False)
-            row.addWidget(button)
+        for widget in (image, refresh, drive, self.drive, self.insert_button, self.eject_button):
+            row.addWidget(widget)
         row.addStretch(1)
         row.addWidget(self.detach_button)
         row.addWidget(closing)
@@ -163,19 +179,28 @@ class DevicesDialog(HintDialog):
         key: DomainKey | None = self.domain.currentData()
         return self._store.get(key) if key else None
 
-    def _drives(self) -> list[str]:
-        """The CD-ROM drives of the domain."""
-        domain = self._target()
-        return [d.target for d in domain.config.disks if d.kind == "cdrom"] if domain else []
+    def _show_drives(self) -> None:
+        """Offer the drives of the domain; the one that was chosen stays chosen."""
+        domain, before = self._target(), self.drive.currentData()
+        with QSignalBlocker(self.drive):
+            self.drive.clear()
+            for drive in cd_drives(domain) if domain else ():
+                self.drive.addItem(f"{drive.target}: {one_line(drive.source, 60) or 'empty'}", drive)
+                if before and drive.target == before.target:
+                    self.drive.setCurrentIndex(self.drive.count() - 1)
+        self.drive.setEnabled(self.drive.count() > 0)
 
     def _update_buttons(self) -> None:
+        self._show_drives()
+        drive: Disk | None = self.drive.currentData()
         chosen = self._chosen()
         free = chosen is not None and not chosen.used_by and chosen.device.media
+        self.format.setEnabled(chosen is not None and chosen.device.kind == "image")
         self.attach_button.setEnabled(free and self._target() is not None)
         self.detach_button.setEnabled(bool(chosen and chosen.holders))
-        disc = chosen is not None and (chosen.device.kind in ("image", "optical drive"))
-        self.insert_button.setEnabled(bool(disc and self._drives()))
-        self.eject_button.setEnabled(bool(self._drives()))
+        disc = chosen is not None and (chosen.device.kind in ("image", OPTICAL_DRIVE))
+        self.insert_button.setEnabled(bool(disc and drive))
+        self.eject_button.setEnabled(bool(drive))
 
     # What the user does.
 
@@ -203,6 +228,7 @@ class DevicesDialog(HintDialog):
         request = DiskRequest(
             device.path,
             is_device=device.kind != "image",
+            image_format=self.format.currentText() if device.kind == "image" else IMAGE_FORMATS[0],
             bus=self.bus.currentText(),
             read_only=self.read_only.isChecked() or device.read_only,
             persistent=self.persistent.isChecked(),
@@ -227,13 +253,15 @@ class DevicesDialog(HintDialog):
             self.hint.setText(f"{domain.name} no longer has {chosen.device.path}.")
 
     async def _insert(self) -> None:
-        chosen, domain, drives = self._chosen(), self._target(), self._drives()
-        if chosen and domain and drives:
-            await self._devices.insert(domain.key, drives[0], chosen.device.path)
-            self.hint.setText(f"{chosen.device.path} is in the drive {drives[0]} of {domain.name}.")
+        chosen, domain, drive = self._chosen(), self._target(), self.drive.currentData()
+        if chosen and domain and drive:
+            await self._devices.insert(domain.key, drive.target, chosen.device.path)
+            self._update_buttons()
+            self.hint.setText(f"{chosen.device.path} is in the drive {drive.target} of {domain.name}.")
 
     async def _eject(self) -> None:
-        domain, drives = self._target(), self._drives()
-        if domain and drives:
-            await self._devices.eject(domain.key, drives[0])
-            self.hint.setText(f"The drive {drives[0]} of {domain.name} is empty.")
+        domain, drive = self._target(), self.drive.currentData()
+        if domain and drive:
+            await self._devices.eject(domain.key, drive.target)
+            self._update_buttons()
+            self.hint.setText(f"The drive {drive.target} of {domain.name} is empty.")

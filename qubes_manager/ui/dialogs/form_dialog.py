@@ -2,22 +2,20 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QLabel,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.labels import LABELS
+from qubes_manager.ui.look.fields import ComboBox, SpinBox
 from qubes_manager.ui.look.icons import swatch
+from qubes_manager.ui.look.plain import PlainLabel, window_title
 
 Check = Callable[[], object]
 
@@ -27,18 +25,24 @@ class FormDialog(QDialog):
 
     def __init__(self, parent: QWidget, title: str, ok: str) -> None:
         super().__init__(parent)
-        self.setWindowTitle(title)
+        self.setWindowTitle(window_title(title))
         self.setMinimumWidth(480)
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._checks: list[tuple[Check, QLabel]] = []
+        self._checks: list[tuple[Check, PlainLabel]] = []
         self.ok = QPushButton(ok)
         self._layout = QVBoxLayout(self)
         self._layout.addLayout(self.form)
 
-    def finish(self, first: QWidget) -> None:
-        """Add the buttons below the fields, so that Tab reaches them last, and start in the field *first*."""
+    def finish(self, first: QWidget, *more: QPushButton) -> None:
+        """Add the buttons below the fields, so that Tab reaches them last, and start in the field *first*.
+
+        *more* stand apart from OK and Cancel, and do not close the dialog.
+        """
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        for button in more:
+            buttons.addButton(button, QDialogButtonBox.ButtonRole.ResetRole)
+            button.setAutoDefault(False)
         buttons.addButton(self.ok, QDialogButtonBox.ButtonRole.AcceptRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
@@ -54,8 +58,7 @@ class FormDialog(QDialog):
         field.setAccessibleName(name)
         self.form.addRow(f"{name}:", field)
         if check is not None:
-            problem = QLabel()
-            problem.setTextFormat(Qt.TextFormat.PlainText)
+            problem = PlainLabel()
             problem.setWordWrap(True)
             problem.setForegroundRole(self.foregroundRole())
             problem.setObjectName("problem")
@@ -65,8 +68,7 @@ class FormDialog(QDialog):
 
     def add_note(self, text: str) -> None:
         """Add a paragraph across the form."""
-        note = QLabel(text)
-        note.setTextFormat(Qt.TextFormat.PlainText)
+        note = PlainLabel(text)
         note.setWordWrap(True)
         self.form.addRow(note)
 
@@ -93,9 +95,16 @@ class FormDialog(QDialog):
         return good
 
 
-def label_box(chosen: str = "", *, may_be_none: bool = False) -> QComboBox:
+def policy_button() -> QPushButton:
+    """A button that leads to what may cross between domains, which no form of a domain's own has."""
+    button = QPushButton("&Policy…")
+    button.setToolTip("What may cross between domains, and what did; for all domains")
+    return button
+
+
+def label_box(chosen: str = "", *, may_be_none: bool = False) -> ComboBox:
     """A choice of labels, each with its colour and its name."""
-    box = QComboBox()
+    box = ComboBox()
     if may_be_none:
         box.addItem("none", "")
     for label in LABELS.values():
@@ -104,10 +113,10 @@ def label_box(chosen: str = "", *, may_be_none: bool = False) -> QComboBox:
     return box
 
 
-def number_box(low: int, high: int, value: int, suffix: str) -> QSpinBox:
-    """A field for a whole number with its unit."""
-    box = QSpinBox()
-    box.setRange(low, high)
+def number_box(low: int, high: int, value: int, suffix: str) -> SpinBox:
+    """A field for a whole number with its unit; a *value* beyond the bounds, which others gave, is shown as it is."""
+    box = SpinBox()
+    box.setRange(min(low, value), max(high, value))
     box.setValue(value)
     box.setSuffix(suffix)
     box.setGroupSeparatorShown(True)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QLabel, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.text import plain_tip
+from qubes_manager.ui.look.plain import PlainLabel
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], object]
 
@@ -18,12 +18,11 @@ class HintDialog(QDialog):
     def __init__(self, parent: QWidget | None, spawn: Spawn) -> None:
         super().__init__(parent)
         self._spawn = spawn
-        self.hint = QLabel()
-        self.hint.setTextFormat(Qt.TextFormat.PlainText)
+        self.hint = PlainLabel()
         self.hint.setWordWrap(True)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work*; what goes wrong is said here, where the user looks."""
+    def start(self, work: Coroutine[Any, Any, None]) -> object:
+        """Run *work*; what goes wrong is said here, where the user looks. Returns what runs it."""
 
         async def guarded() -> None:
             try:
@@ -32,4 +31,4 @@ class HintDialog(QDialog):
                 self.hint.setText(f"⚠ {error}")
                 self.hint.setToolTip(plain_tip(error.details))
 
-        self._spawn(guarded())
+        return self._spawn(guarded())

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, 
 
 from qubes_manager.core.background import Background
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.core.text import plain_tip
+from qubes_manager.core.text import one_line, plain_tip
 from qubes_manager.services.files.checksum_lists import checksum_for
 
 _IMAGES = (
@@ -86,7 +86,7 @@ class ChecksumField(_TextWithButton):
                 found = await asyncio.to_thread(checksum_for, Path(path), Path(self._image.value))
             except QubesManagerError as error:
                 self.line.clear()
-                self.line.setPlaceholderText(str(error))
+                self.line.setPlaceholderText(one_line(str(error)))
                 self.line.setToolTip(plain_tip(str(error)))
             else:
                 self.line.setText(found)

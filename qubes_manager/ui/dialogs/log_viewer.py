@@ -1,18 +1,17 @@
 """Viewing logs. Its Copy is the only way that host text gets onto the inter-domain clipboard."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontDatabase, QKeySequence, QShortcut, QTextCursor, QTextDocument
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPlainTextEdit,
     QToolButton,
@@ -20,13 +19,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from qubes_manager.core.domain import HOST_NAME, Domain
+from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
-from qubes_manager.core.text import make_visible
-from qubes_manager.services.crossing.clipboard import InterDomainClipboard
+from qubes_manager.core.text import make_visible, plain_tip
+from qubes_manager.services.crossing.clipboard import Clipboards
 from qubes_manager.services.files.logs import Logs, LogSource, Piece
+from qubes_manager.ui.look.fields import ComboBox
 from qubes_manager.ui.look.icons import icon
+from qubes_manager.ui.look.plain import PlainLabel, window_title
 
 _FOLLOW_SECONDS = 0.5
 # A text this long goes into the view in one turn of the event loop: about 2 ms.
@@ -34,6 +35,9 @@ _SLICE = 24 << 10
 # Qt lays out a paragraph at once, so a log without line ends must not become one.
 _MAX_LINE = 2000
 _MAX_BLOCKS = 400_000
+# Bytes that following a log gathers before it begins with the last MiB again.
+_MOST = 32 << 20
+_NOTHING = Piece(b"", 0, 0, 0)
 
 
 def as_lines(data: bytes) -> str:
@@ -53,19 +57,19 @@ class LogViewer(QDialog):
         self,
         parent: QWidget,
         logs: Logs,
-        clipboard: InterDomainClipboard,
+        clipboards: Clipboards,
         spawn: Callable[[Coroutine[Any, Any, Any]], Any],
         domain: Domain | None,
         uri: str,
         first: str = "",
     ) -> None:
         super().__init__(parent)
-        self._logs, self._clipboard, self._spawn = logs, clipboard, spawn
+        self._logs, self._clipboards, self._spawn, self._uri = logs, clipboards, spawn, uri
         self._source: LogSource | None = None
         self._first: Piece | None = None
         self._last: Piece | None = None
         self._lock = asyncio.Lock()
-        self.setWindowTitle(f"Logs of {domain.name}" if domain else "Logs")
+        self.setWindowTitle(window_title(f"Logs of {domain.name}" if domain else "Logs"))
         self.resize(860, 520)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
@@ -74,8 +78,7 @@ class LogViewer(QDialog):
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.text.setAccessibleName("Log")
         self.text.setPlaceholderText("This log is empty so far.")
-        self.status = QLabel()
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.status = PlainLabel()
         layout = QVBoxLayout(self)
         layout.addLayout(self._top())
         layout.addWidget(self.text, 1)
@@ -85,7 +88,7 @@ class LogViewer(QDialog):
         self.finished.connect(lambda _code: self._task.cancel())
 
     def _top(self) -> QHBoxLayout:
-        self.choice = QComboBox()
+        self.choice = ComboBox()
         self.choice.setAccessibleName("Which log")
         self.choice.setMinimumContentsLength(20)
         self.choice.activated.connect(lambda i: self._spawn(self.show_source(self.choice.itemData(i))))
@@ -104,7 +107,7 @@ class LogViewer(QDialog):
         end = self._button("follow", "End", "Jump to the end")
         end.clicked.connect(self._jump_to_end)
         copy = self._button("copy", "Copy", "Put the selection, or all, on the inter-domain clipboard")
-        copy.clicked.connect(self.copy)
+        copy.clicked.connect(lambda: self._spawn(self.copy()))
         save = self._button("save", "Save as…", "Write the whole log to a file")
         save.clicked.connect(self._choose_target)
         row = QHBoxLayout()
@@ -119,7 +122,7 @@ class LogViewer(QDialog):
         button.setIcon(icon(picture))
         button.setText(name)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        button.setToolTip(tip)
+        button.setToolTip(plain_tip(tip))
         button.setAccessibleName(name)
         button.setCheckable(checkable)
         button.setAutoRaise(True)
@@ -129,19 +132,30 @@ class LogViewer(QDialog):
 
     async def _open(self, domain: Domain | None, uri: str, first: str) -> None:
         for source in await self._logs.sources(domain, uri):
-            self.choice.addItem(source.title, source)
+            self.choice.offer(source.title, source)
         self.choice.setCurrentIndex(max(self.choice.findText(first), 0))
-        await self.show_source(self.choice.currentData())
+        with self._absence_told():
+            await self.show_source(self.choice.currentData())
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             if self.follow.isChecked() and self.isVisible():
-                await self._grow()
+                with self._absence_told():
+                    await self._grow()
+
+    @contextlib.contextmanager
+    def _absence_told(self) -> Iterator[None]:
+        """A log that is not there, or may not be read, may come back: whoever follows it goes on."""
+        try:
+            yield
+        except QubesManagerError as error:
+            self.status.setText(f"{error}; it is looked for again each second while it is followed.")
 
     async def show_source(self, source: LogSource) -> None:
         """Show the end of another log."""
         async with self._lock:
             self.text.clear()
             self._source = source
+            self._first = self._last = _NOTHING
             self._first = self._last = piece = await self._logs.read(source)
             await self._insert(piece.data, QTextCursor.MoveOperation.End)
             self._jump_to_end()
@@ -162,15 +176,23 @@ class LogViewer(QDialog):
             if not self._source or not self._last:
                 return
             piece = await self._logs.read_growth(self._source, self._last)
-            if piece.inode != self._last.inode or piece.end < self._last.end:
+            if piece.start < self._last.end or piece.inode != self._last.inode:
+                # It was begun anew.
                 self.text.clear()
                 self._first = piece
+            elif piece.end - self._first_start() > _MOST:
+                # Nobody reads back that far; “Older” does.
+                self.text.clear()
+                self._first = piece = await self._logs.read(self._source)
             if piece.data:
                 await self._insert(piece.data, QTextCursor.MoveOperation.End)
                 self._jump_to_end()
             self._last = piece
             if piece.data:
                 self._update_status()
+
+    def _first_start(self) -> int:
+        return self._first.start if self._first else 0
 
     async def _insert(self, data: bytes, where: QTextCursor.MoveOperation) -> None:
         """Put text into the view slice by slice, so that the window stays alive."""
@@ -186,21 +208,23 @@ class LogViewer(QDialog):
         if first and last:
             shown = format_size(max(last.end - first.start, 0))
             more = f"; {format_size(first.start)} before that" if first.start else ""
-            self.status.setText(f"{shown} shown{more}")
+            note = f" ({self._source.note})" if self._source and self._source.note else ""
+            self.status.setText(f"{shown} shown{more}{note}")
             self.older.setEnabled(bool(first.start))
 
     # What the user does.
 
-    def copy(self) -> None:
+    async def copy(self) -> None:
         """Put the selection, or all that is shown, on the inter-domain clipboard."""
         # Qt separates a selection's lines with U+2029.
         text = self.text.textCursor().selectedText().replace("\u2029", "\n") or self.text.toPlainText()
         try:
-            content = self._clipboard.put(HOST_NAME, text)
+            said = await self._clipboards.put(self._uri, text)
         except QubesManagerError as error:
-            self.status.setText(f"Not copied: {error}.")
-        else:
-            self.status.setText(f"{content.size:,} bytes are on the inter-domain clipboard, from {HOST_NAME}.")
+            said = f"Not copied: {error}."
+        with contextlib.suppress(RuntimeError):
+            # The window may have been closed meanwhile.
+            self.status.setText(said)
 
     def find_next(self) -> None:
         """Go to the next place that has what is searched for; from the top again after the last."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.names import check_name
 from qubes_manager.core.sizes import format_size
 from qubes_manager.ui.dialogs.form_dialog import FormDialog
+from qubes_manager.ui.look.fields import SpinBox
 
 _GIB = 1 << 30
 
@@ -49,7 +50,7 @@ class SizeDialog(FormDialog):
     def __init__(self, parent: QWidget, what: str, present: int) -> None:
         super().__init__(parent, f"Enlarge {what}", "Enlarge")
         least = -(-present // _GIB)
-        self.size_box = QSpinBox()
+        self.size_box = SpinBox()
         self.size_box.setRange(least, 1 << 14)
         self.size_box.setValue(least + 1)
         self.size_box.setSuffix(" GiB")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from qubes_manager.core.creation_request import (
     DEFAULT_MEMORY,
@@ -17,9 +17,11 @@ from qubes_manager.core.creation_request import (
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.names import check_name
+from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS
 from qubes_manager.services.hosts.networks import NONE, USER, Choice
 from qubes_manager.ui.dialogs.form_dialog import FormDialog, label_box, number_box
 from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
+from qubes_manager.ui.look.fields import ComboBox
 
 _GIB = 1 << 30
 
@@ -64,20 +66,20 @@ class NewDomainDialog(FormDialog):
         super().__init__(parent, "New domain", "Create")
         self._is_taken = is_taken
         self._offers = {offer.uri: offer for offer in offers}
-        self.connection = QComboBox()
+        self.connection = ComboBox()
         self.connection.addItems(list(self._offers))
         self.name = QLineEdit()
         self.name.setPlaceholderText("work")
         self.label = label_box("blue")
-        self.kind = QComboBox()
+        self.kind = ComboBox()
         self.kind.addItems([kind.text for kind in KINDS])
-        self.template, self.network, self.pool = QComboBox(), QComboBox(), QComboBox()
+        self.template, self.network, self.pool = ComboBox(), ComboBox(), ComboBox()
         self.image = ImageField()
         self.checksum = ChecksumField(self.image)
         self.cloud = QCheckBox("It is a cloud image: give it a user and an agent")
         self.uefi = QCheckBox("Boot it by UEFI")
-        self.memory = number_box(64, 1 << 22, DEFAULT_MEMORY, " MiB")
-        self.vcpus = number_box(1, 512, DEFAULT_VCPUS, "")
+        self.memory = number_box(64, MAX_MEMORY_MIB, DEFAULT_MEMORY, " MiB")
+        self.vcpus = number_box(1, MAX_VCPUS, DEFAULT_VCPUS, "")
         self.private = number_box(1, 1 << 14, PRIVATE_SIZE // _GIB, " GiB")
         self.passphrase = QLineEdit()
         self.passphrase.setEchoMode(QLineEdit.EchoMode.Password)
@@ -128,15 +130,20 @@ class NewDomainDialog(FormDialog):
         """Offer the templates and networks of the connection."""
         offer = self._offer
         self.template.clear()
-        self.template.addItems(list(offer.templates))
-        self.template.setCurrentIndex(max(self.template.findText(offer.default_template), 0))
+        for template in offer.templates:
+            self.template.offer(template)
+        self.template.setCurrentIndex(max(self.template.findData(offer.default_template), 0))
         self.network.clear()
         for text, value in offer.networks:
-            self.network.addItem(text, value)
-        self.network.setCurrentIndex(max(self.network.findData(offer.default_netvm), 0))
+            self.network.offer(text, value)
+        if self.network.findData(offer.default_netvm) < 0:
+            # A bridge, or a network that is not active now; one that is not there at all is refused by its name.
+            self.network.offer(offer.default_netvm)
+        self.network.setCurrentIndex(self.network.findData(offer.default_netvm))
         self.pool.clear()
-        self.pool.addItems(list(offer.pools))
-        self.pool.setCurrentIndex(max(self.pool.findText(offer.default_pool), 0))
+        for pool in offer.pools:
+            self.pool.offer(pool)
+        self.pool.setCurrentIndex(max(self.pool.findData(offer.default_pool), 0))
         self.show_field(self.pool, len(offer.pools) > 1)
         self.validate()
 
@@ -162,7 +169,7 @@ class NewDomainDialog(FormDialog):
             raise Refused("there is a domain of that name already; choose another")
 
     def _check_template(self) -> None:
-        if self._kind.from_template and not self.template.currentText():
+        if self._kind.from_template and not self.template.currentData():
             raise Refused("there is no template yet: make one first (File, New template…)")
 
     def _check_image(self) -> None:
@@ -186,7 +193,7 @@ class NewDomainDialog(FormDialog):
             name=self.name.text(),
             label=self.label.currentData(),
             klass=kind.klass,
-            template=self.template.currentText() if kind.from_template else "",
+            template=self.template.currentData() if kind.from_template else "",
             image=Path(self.image.value) if from_image else None,
             checksum=self.checksum.value if from_image else "",
             seed=from_image and self.cloud.isChecked(),
@@ -197,5 +204,5 @@ class NewDomainDialog(FormDialog):
             private_size=self.private.value() * _GIB,
             passphrase=self.passphrase.text() if is_app else "",
             template_for_dispvms=kind.for_disposables,
-            pool=self.pool.currentText(),
+            pool=self.pool.currentData() or "",
         )

@@ -10,6 +10,7 @@ from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.text import strip_escapes
 from qubes_manager.services.domains.guest_commands import GuestCommands
+from qubes_manager.ui.look.plain import window_title
 
 # Lines of output that are kept on screen; a guest may send without end.
 _MAX_LINES = 5000
@@ -30,7 +31,7 @@ class RunDialog(QDialog):
         self._commands, self._domains, self._spawn = commands, domains, spawn
         self._task: Any = None
         names = ", ".join(domain.name for domain in domains)
-        self.setWindowTitle(f"Run a command in {names}")
+        self.setWindowTitle(window_title(f"Run a command in {names}"))
         self.resize(680, 400)
         self.command = QLineEdit()
         self.command.setPlaceholderText("a command line, for instance: uname -a")

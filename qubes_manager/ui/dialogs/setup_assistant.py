@@ -8,14 +8,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QGridLayout,
-    QLabel,
     QLineEdit,
     QRadioButton,
     QScrollArea,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
     QWizard,
@@ -26,12 +23,14 @@ from qubes_manager.core.background import Background
 from qubes_manager.core.creation_request import DEFAULT_MEMORY, parse_checksum
 from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.names import check_name
-from qubes_manager.services.setup.first_setup import FIRST_DOMAINS, SetupPlan
+from qubes_manager.services.setup.first_setup import DISPOSABLE_TEMPLATE, FIRST_DOMAINS, SetupPlan
 from qubes_manager.services.setup.host_check import Finding, Verdict
 from qubes_manager.ui.dialogs.form_dialog import label_box
 from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
 from qubes_manager.ui.dialogs.template_dialog import RecipeFields
+from qubes_manager.ui.look.fields import ComboBox, SpinBox
 from qubes_manager.ui.look.icons import icon
+from qubes_manager.ui.look.plain import PlainLabel
 
 _VERDICT_ICONS = {Verdict.GOOD: "info", Verdict.POOR: "warning", Verdict.BAD: "error"}
 Check = Callable[[], Awaitable[Sequence[Finding]]]
@@ -75,11 +74,10 @@ class HostPage(QWizardPage):
             if widget := item.widget():
                 widget.deleteLater()
         for row, finding in enumerate(findings):
-            picture = QLabel()
+            picture = PlainLabel()
             picture.setPixmap(icon(_VERDICT_ICONS[finding.verdict]).pixmap(18, 18))
             picture.setAccessibleName(finding.verdict.value)
-            text = QLabel()
-            text.setTextFormat(Qt.TextFormat.PlainText)
+            text = PlainLabel()
             text.setWordWrap(True)
             advice = f"\n{finding.advice}" if finding.advice else ""
             text.setText(f"{finding.title}: {finding.found}{advice}")
@@ -101,12 +99,13 @@ class TemplatePage(QWizardPage):
         self.image = ImageField()
         self.checksum = ChecksumField(self.image)
         self.image_name = QLineEdit("imported")
-        self.existing = QComboBox()
-        self.existing.addItems(list(templates))
-        self.problem = QLabel()
+        self.existing = ComboBox()
+        for template in templates:
+            self.existing.offer(template)
+        self.problem = PlainLabel()
         self.problem.setWordWrap(True)
         build = _fields(("Release", self.recipe.suite), ("Packages", self.recipe.packages), ("Size", self.recipe.size))
-        build.addRow("", self.recipe.warning)
+        build.addRow("", self.recipe.notice)
         self.build = _source("Build it from Debian’s packages (some minutes)", build)
         self.load = _source(
             "Import a disk image",
@@ -163,7 +162,7 @@ class DomainsPage(QWizardPage):
         super().__init__()
         self.setTitle("Domains")
         self.setSubTitle("One for each of your activities. The colour tells how far you trust it: red the least.")
-        self.rows: list[tuple[QCheckBox, QLineEdit, QComboBox]] = []
+        self.rows: list[tuple[QCheckBox, QLineEdit, ComboBox]] = []
         grid = QGridLayout()
         for row, (name, label) in enumerate(FIRST_DOMAINS.items()):
             wanted, field, colour = QCheckBox(), QLineEdit(name), label_box(label)
@@ -177,15 +176,18 @@ class DomainsPage(QWizardPage):
             for column, widget in enumerate((wanted, field, colour)):
                 grid.addWidget(widget, row, column)
             self.rows.append((wanted, field, colour))
-        self.memory = QSpinBox()
+        self.memory = SpinBox()
         self.memory.setRange(256, 1 << 20)
         self.memory.setValue(DEFAULT_MEMORY)
         self.memory.setSuffix(" MiB")
         self.memory.setAccessibleName("Memory of each")
+        self.disposables = QCheckBox(f"Make {DISPOSABLE_TEMPLATE}, which disposables are made of")
+        self.disposables.setChecked(True)
         self.start = QCheckBox("Start them when they are made")
-        self.problem = QLabel()
+        self.problem = PlainLabel()
         form = QFormLayout()
         form.addRow("Memory of each:", self.memory)
+        form.addRow("", self.disposables)
         form.addRow("", self.start)
         layout = QVBoxLayout(self)
         layout.addLayout(grid)
@@ -219,7 +221,7 @@ class DonePage(QWizardPage):
         super().__init__()
         self.setTitle("Ready")
         self.setSubTitle("Nothing has been made so far.")
-        text = QLabel(
+        text = PlainLabel(
             "Finish begins. It goes on while you do other things: a line at the top of the window shows where it is, "
             "and can stop it; then nothing is left behind. You can open this assistant again from the File menu."
         )
@@ -248,10 +250,11 @@ class SetupAssistant(QWizard):
         if page.skip.isChecked():
             return None
         plan = SetupPlan(None, domains=self.domains.chosen(), memory=self.domains.memory.value())
+        plan = replace(plan, disposables=self.domains.disposables.isChecked())
         if page.build.button.isChecked():
             return replace(plan, recipe=page.recipe.recipe())
         if page.use.button.isChecked():
-            return replace(plan, template=page.existing.currentText())
+            return replace(plan, template=page.existing.currentData())
         image, checksum = Path(page.image.value), page.checksum.value
         return replace(plan, template=page.image_name.text(), image=image, checksum=checksum)
 

@@ -2,40 +2,44 @@
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.names import check_name
 from qubes_manager.core.template_recipe import DEFAULT_SIZE, SUGGESTED_PACKAGES, SUITES, TemplateRecipe
 from qubes_manager.services.setup.first_setup import TEMPLATE_NAMES
 from qubes_manager.ui.dialogs.form_dialog import FormDialog
+from qubes_manager.ui.look.fields import ComboBox, SpinBox
+from qubes_manager.ui.look.plain import PlainLabel
 
 _GIB = 1 << 30
-NO_WINDOWS = "Debian 13 has no xpra: windows of applications will not come from this template."
 
 
 class RecipeFields:
     """The fields of a recipe, for the dialog and for the assistant."""
 
     def __init__(self) -> None:
-        self.suite = QComboBox()
+        self.suite = ComboBox()
         for suite in SUITES:
             self.suite.addItem(f"Debian {TEMPLATE_NAMES[suite].rpartition('-')[2]} ({suite})", suite)
         self.packages = QLineEdit(" ".join(SUGGESTED_PACKAGES))
         self.packages.setPlaceholderText("names of packages, separated by spaces")
-        self.size = QSpinBox()
+        self.size = SpinBox()
         self.size.setRange(3, 4096)
         self.size.setValue(DEFAULT_SIZE // _GIB)
         self.size.setSuffix(" GiB")
         self.mirror = QLineEdit()
         self.mirror.setPlaceholderText("empty: Debian’s own servers")
-        self.warning = QLabel(NO_WINDOWS)
-        self.warning.setWordWrap(True)
-        self.suite.currentIndexChanged.connect(lambda _index: self._warn())
-        self._warn()
+        self.notice = PlainLabel()
+        self.notice.setWordWrap(True)
+        self.suite.currentIndexChanged.connect(lambda _index: self._tell())
+        self._tell()
 
-    def _warn(self) -> None:
-        self.warning.setVisible(not TemplateRecipe(self.suite.currentData()).has_gui)
+    def _tell(self) -> None:
+        """Say beforehand what else is built for the release, and what it takes."""
+        recipe = TemplateRecipe(self.suite.currentData())
+        self.notice.setText(recipe.source_build.describe(recipe.suite) if recipe.source_build else "")
+        self.notice.setVisible(bool(recipe.source_build))
 
     def recipe(self) -> TemplateRecipe:
         """What the fields say; ``check`` has not been called."""
@@ -57,7 +61,7 @@ class TemplateDialog(FormDialog):
         )
         self.add_field("Name", self.name, self._check_name)
         self.add_field("Release", self.fields.suite)
-        self.form.addRow("", self.fields.warning)
+        self.form.addRow("", self.fields.notice)
         self.add_field("Packages", self.fields.packages, lambda: self.fields.recipe().check())
         self.add_field("Size", self.fields.size)
         self.add_field("Mirror", self.fields.mirror)

@@ -10,9 +10,7 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QPushButton,
-    QSpinBox,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -22,14 +20,16 @@ from PySide6.QtWidgets import (
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
-from qubes_manager.core.text import plain_tip
+from qubes_manager.core.text import one_cell, plain_tip
 from qubes_manager.core.volumes import MAX_KEEP, Role
 from qubes_manager.services.volumes.domain_volumes import DomainVolumes, VolumeInfo
 from qubes_manager.services.volumes.template_roots import TemplateRoots
+from qubes_manager.ui.dialogs.form_dialog import number_box
 from qubes_manager.ui.dialogs.hint_dialog import HintDialog, Spawn
 from qubes_manager.ui.dialogs.name_dialog import SizeDialog
 from qubes_manager.ui.feedback.confirm import finished
 from qubes_manager.ui.feedback.jobs import Jobs
+from qubes_manager.ui.look.plain import PlainLabel, window_title
 
 _HEADS = ("Volume", "Size", "Takes", "From", "Checksum")
 _INFO = Qt.ItemDataRole.UserRole
@@ -51,7 +51,7 @@ class VolumesDialog(HintDialog):
         super().__init__(parent, spawn)
         self._latest, self._volumes, self._roots, self._jobs = latest, volumes, roots, jobs
         self._name = domain.name
-        self.setWindowTitle(f"Volumes of {domain.name}")
+        self.setWindowTitle(window_title(f"Volumes of {domain.name}"))
         self.resize(720, 340)
         self.tree = QTreeWidget()
         self.tree.setHeaderLabels(_HEADS)
@@ -69,9 +69,8 @@ class VolumesDialog(HintDialog):
 
     def _revision_row(self, domain: Domain) -> QWidget:
         config = domain.config
-        self.keep = QSpinBox()
-        self.keep.setRange(1, MAX_KEEP)
-        self.keep.setValue(config.keep_revisions)
+        self.keep = number_box(1, MAX_KEEP, config.keep_revisions, "")
+        self._kept = config.keep_revisions
         self.keep.setAccessibleName("Revisions to keep")
         self.keep.editingFinished.connect(self._keep)
         self.revert_button = QPushButton("Make current")
@@ -80,7 +79,7 @@ class VolumesDialog(HintDialog):
         box = QWidget()
         row = QHBoxLayout(box)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Revisions to keep:"))
+        row.addWidget(PlainLabel("Revisions to keep:"))
         row.addWidget(self.keep)
         row.addStretch(1)
         row.addWidget(self.revert_button)
@@ -133,7 +132,7 @@ class VolumesDialog(HintDialog):
         )
         cells = [name, format_size(sizes.capacity) if sizes else "gone", format_size(sizes.allocation) if sizes else ""]
         cells += [info.source or record.pool, record.verified or (f"sha256:{record.digest}" if record.digest else "")]
-        item = QTreeWidgetItem(cells)
+        item = QTreeWidgetItem([one_cell(cell) for cell in cells])
         item.setData(0, _INFO, info)
         item.setToolTip(0, plain_tip(record.name))
         item.setToolTip(4, plain_tip(cells[4]))
@@ -192,7 +191,9 @@ class VolumesDialog(HintDialog):
 
     def _keep(self) -> None:
         domain = self._latest()
-        if domain and domain.is_read and self.keep.value() != domain.config.keep_revisions:
+        # Who only passes the field changes nothing, whatever others have set since it was shown.
+        if domain and self.keep.value() != self._kept:
+            self._kept = self.keep.value()
             self.start(self._volumes.keep(domain.key, self.keep.value()))
 
     async def _revert(self) -> None:

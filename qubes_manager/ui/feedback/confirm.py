@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QCheckBox, QDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QDialog, QWidget
 
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.operations import Operation, Risk
+from qubes_manager.ui.look.plain import PlainBox
 
 
-async def finished(dialog: QDialog) -> int:
-    """Open *dialog* without a loop of its own and return its result when the user has closed it."""
+async def finished(dialog: QDialog, *, modal: bool = True) -> int:
+    """Open *dialog* without a loop of its own and return its result when the user has closed it.
+
+    One that is not *modal* leaves the window to the user meanwhile, to drag something onto it.
+    """
     answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     dialog.finished.connect(lambda code: None if answer.done() else answer.set_result(code))
-    dialog.open()
+    dialog.open() if modal else dialog.show()
     try:
         return await answer
     finally:
@@ -30,22 +34,34 @@ class Confirmation:
         self._parent = parent
         self.unasked = unasked
 
-    async def ask(self, operation: Operation, domains: Sequence[Domain], extra: str = "") -> bool:
-        """Return whether the user wants it. *extra* is a further sentence on what is lost."""
-        if operation.risk is Risk.NONE or (operation.risk is Risk.STATE and operation.id in self.unasked):
+    async def ask(
+        self,
+        operation: Operation,
+        domains: Sequence[Domain],
+        extra: str = "",
+        *,
+        risk: Risk | None = None,
+        anyway: bool = False,
+    ) -> bool:
+        """Return whether the user wants it. *extra* is a further sentence on what is lost, or what it takes.
+
+        *risk* is what it means for these domains, where that is more than it commonly does; *anyway* asks also where
+        the user does not want to be asked, since this time it is more than usual.
+        """
+        risk = risk or operation.risk
+        if risk is Risk.NONE or (risk is Risk.STATE and operation.id in self.unasked and not anyway):
             return True
         question, _, consequence = operation.sentence(domains).partition("? ")
-        box = QMessageBox(self._parent)
-        box.setIcon(QMessageBox.Icon.Warning if operation.risk is Risk.DATA else QMessageBox.Icon.Question)
-        box.setWindowTitle(operation.verb)
-        box.setText(question.rstrip("?") + "?")
-        box.setInformativeText(" ".join(filter(None, (extra, consequence))))
-        go = box.addButton(operation.verb.split(" of")[0], QMessageBox.ButtonRole.AcceptRole)
-        safe = box.addButton(QMessageBox.StandardButton.Cancel)
+        box = PlainBox(
+            self._parent, operation.verb, question.rstrip("?") + "?", " ".join(filter(None, (extra, consequence)))
+        )
+        box.setIcon(PlainBox.Icon.Warning if risk is Risk.DATA else PlainBox.Icon.Question)
+        go = box.addButton(operation.verb.split(" of")[0], PlainBox.ButtonRole.AcceptRole)
+        safe = box.addButton(PlainBox.StandardButton.Cancel)
         box.setDefaultButton(safe)
         box.setEscapeButton(safe)
         again = QCheckBox("Don’t ask again for this")
-        if operation.risk is Risk.STATE:
+        if risk is Risk.STATE:
             box.setCheckBox(again)
         await finished(box)
         agreed = box.clickedButton() is go

@@ -8,7 +8,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
@@ -19,11 +18,15 @@ from PySide6.QtWidgets import (
 )
 
 from qubes_manager.core.errors import Cancelled, QubesManagerError
+from qubes_manager.core.text import harmless
 from qubes_manager.ui.look.icons import icon
+from qubes_manager.ui.look.plain import PlainLabel
 
 _INFO_SECONDS = 8
 # More than this and the oldest goes: messages must not bury the table.
 _MAX_MESSAGES = 4
+# Characters of details: laying out more takes seconds.
+_MOST_DETAILS = 100_000
 
 Button = tuple[str, Callable[[], object]]
 
@@ -55,11 +58,10 @@ class Message(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
         self.dismiss, self._stays = on_close, stays
-        picture = QLabel()
+        picture = PlainLabel()
         picture.setPixmap(icon(level.value).pixmap(20, 20))
-        self.label = QLabel(text)
+        self.label = PlainLabel(text)
         # Text from guests and hosts is shown as it is, never as markup.
-        self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.label.setSizePolicy(_grows_with_text())
@@ -85,7 +87,7 @@ class Message(QFrame):
         closing.setAccessibleName("Dismiss this message")
         closing.clicked.connect(on_close)
         self._line.addWidget(closing)
-        self.setAccessibleName(text)
+        self.setAccessibleName(self.label.text())
 
     def _add_button(self, title: str, act: Callable[[], object]) -> QPushButton:
         button = QPushButton(title)
@@ -96,7 +98,7 @@ class Message(QFrame):
         return button
 
     def _add_details(self, layout: QVBoxLayout, details: str) -> None:
-        box = QPlainTextEdit(details)
+        box = QPlainTextEdit(harmless(details[:_MOST_DETAILS]))
         box.setReadOnly(True)
         box.setMaximumHeight(110)
         box.setAccessibleName("Details of the message")
@@ -106,7 +108,7 @@ class Message(QFrame):
         toggle.toggled.connect(box.setVisible)
         copy = QPushButton("Copy")
         copy.setToolTip("Copy the message and its details to this desktop’s clipboard")
-        text = f"{self.label.text()}\n{details}"
+        text = f"{self.label.text()}\n{box.toPlainText()}"
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(text))
         self._line.addWidget(toggle)
         self._line.addWidget(copy)
@@ -198,7 +200,7 @@ class ProgressMessage:
         self._bar = bar
         self._message = bar.show_message(Level.INFO, text, buttons=buttons, stays=True)
         self._message.progress.setRange(0, 0)
-        self._message.progress.setAccessibleName(text)
+        self._message.progress.setAccessibleName(self._message.label.text())
         self._message.progress.show()
 
     def update(self, text: str, done: int, total: int) -> None:

@@ -48,6 +48,11 @@ class LoopProgress(Progress):
         self._at_end = at_end
         self._pass_on(done)
 
+    def update(self, text: str, done: int, total: int) -> None:
+        """Show how the step stands."""
+        self._text, self._total, self._at_end = text, total, False
+        self._pass_on(done)
+
     def _pass_on(self, done: int) -> None:
         self._last = time.monotonic()
         self._loop.call_soon_threadsafe(self._show, f"{self._title}: {self._text}…", done, self._total)

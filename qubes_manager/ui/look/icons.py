@@ -21,6 +21,7 @@ _STATE_ICONS = {
     DomainState.RUNNING: "state-running",
     DomainState.PAUSED: "state-paused",
     DomainState.SUSPENDED: "state-paused",
+    DomainState.SAVED: "state-saved",
     DomainState.HALTED: "state-halted",
     DomainState.CRASHED: "state-crashed",
     DomainState.UNKNOWN: "state-halted",
@@ -64,6 +65,26 @@ def icon(name: str) -> QIcon:
 def program_icon() -> QIcon:
     """The program's own icon, which keeps its colours."""
     return _icon("qubes-manager", "#000000", "#808080", _PROGRAM_SIZES)
+
+
+@lru_cache(maxsize=1)
+def carrying_icon() -> QIcon:
+    """The program's icon while something crosses: with two arrows in its corner."""
+    result = QIcon()
+    for size in _PROGRAM_SIZES:
+        pixmap = QPixmap(_render("qubes-manager", "#000000", size))
+        painter = QPainter(pixmap)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        side = size * 5 / 8
+        corner = QRectF(size - side, size - side, side, side)
+        painter.setBrush(QColor("#1f6fd0"))
+        painter.setPen(QPen(QColor("#ffffff"), max(size / 32, 1)))
+        painter.drawEllipse(corner.adjusted(0.5, 0.5, -0.5, -0.5))
+        inner = corner.adjusted(side / 6, side / 6, -side / 6, -side / 6)
+        painter.drawPixmap(inner.toRect(), _render("transfers", "#ffffff", round(inner.width())))
+        painter.end()
+        result.addPixmap(pixmap)
+    return result
 
 
 @lru_cache(maxsize=16)

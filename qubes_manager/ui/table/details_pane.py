@@ -4,12 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from qubes_manager.core.domain import Disk, Domain, DomainConfig
 from qubes_manager.core.sizes import format_size
+from qubes_manager.core.sound import sound_text
 from qubes_manager.core.text import one_line
+from qubes_manager.services.domains.tool_versions import tools_text
 from qubes_manager.ui.look.icons import label_icon, state_icon
+from qubes_manager.ui.look.plain import PlainField, PlainLabel, shown
 
 Row = tuple[str, str]
 
@@ -17,7 +20,7 @@ Row = tuple[str, str]
 def overview(domain: Domain, config: DomainConfig) -> list[Row]:
     """What it is."""
     label = domain.label.name if domain.label else "none"
-    rows = [("State", domain.activity.value if domain.activity else domain.state.value), ("Label", label)]
+    rows = [("State", domain.activity.value if domain.activity else domain.state_text), ("Label", label)]
     rows.append(("Class", domain.klass.value if domain.klass else ""))
     if config.template:
         update = " (has a newer system: restart to update)" if domain.outdated else ""
@@ -29,6 +32,11 @@ def overview(domain: Domain, config: DomainConfig) -> list[Row]:
     if not domain.is_host:
         rows += [("UUID", domain.key.uuid), ("Kept by libvirt", "yes" if domain.persistent else "no, transient")]
         rows.append(("Guest agent", {True: "answers", False: "silent", None: "not heard of"}[domain.agent]))
+    if tools := tools_text(domain):
+        how = "" if tools == "current" else ": “Update guest tools” brings what copying between domains needs"
+        rows.append(("Guest tools", f"{tools}{how}"))
+    if sound := sound_text(domain):
+        rows.append(("Sound", sound))
     if domain.usage.addresses:
         rows.append(("Addresses", ", ".join(domain.usage.addresses)))
     if config.tags:
@@ -90,9 +98,9 @@ class DetailsPane(QScrollArea):
         domain = domains[0]
         rows = (overview(domain, domain.config), hardware(domain, domain.config))
         # The name and the rows are all that is shown here.
-        if (domain.name, *rows) == self._shown:
+        if (domain.shown_name, *rows) == self._shown:
             return
-        self._shown = (domain.name, *rows)
+        self._shown = (domain.shown_name, *rows)
         place = self.verticalScrollBar().value()
         body = QWidget()
         layout = QVBoxLayout(body)
@@ -105,12 +113,12 @@ class DetailsPane(QScrollArea):
         self.verticalScrollBar().setValue(place)
 
     def _title(self, domain: Domain) -> QWidget:
-        title = _plain(domain.name)
+        title = PlainLabel(domain.shown_name, wraps=True)
         font = title.font()
         font.setPointSizeF(font.pointSizeF() * 1.35)
         font.setBold(True)
         title.setFont(font)
-        picture = QLabel()
+        picture = PlainLabel()
         picture.setPixmap((label_icon(domain.label) or state_icon(domain)).pixmap(18, 18))
         line = QHBoxLayout()
         line.addWidget(picture)
@@ -120,15 +128,15 @@ class DetailsPane(QScrollArea):
         return box
 
     def _show_hint(self, text: str) -> None:
-        hint = QLabel(text)
+        hint = PlainLabel(text)
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint.setWordWrap(True)
         hint.setEnabled(False)
         self.setWidget(hint)
 
 
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
+def _heading(text: str) -> PlainLabel:
+    label = PlainLabel(text)
     font = label.font()
     font.setBold(True)
     label.setFont(font)
@@ -138,22 +146,11 @@ def _heading(text: str) -> QLabel:
 
 def _form(pairs: Iterable[Row]) -> QFormLayout:
     form = QFormLayout()
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     for name, value in pairs:
-        # Zero-width spaces let long paths and UUIDs break where a word would not.
-        field = _plain(value.replace("/", "/\u200b").replace("-", "-\u200b"))
-        field.setWordWrap(True)
-        field.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        field.setAccessibleName(f"{name}: {value}")
-        form.addRow(_plain(f"{name}:"), field)
+        field = PlainField(value)
+        field.setAccessibleName(shown(f"{name}: {value}"))
+        form.addRow(PlainLabel(f"{name}:"), field)
     return form
-
-
-def _plain(text: str) -> QLabel:
-    """A label that takes nothing for markup."""
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setText(text)
-    return label

@@ -3,24 +3,30 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QDropEvent, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.settings import ColumnSetting
+from qubes_manager.core.text import plain_tip
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_table import DomainTableModel
+from qubes_manager.ui.look.dragged_files import DraggedFiles
+from qubes_manager.ui.look.file_drops import FileDrops
 from qubes_manager.ui.table.cpu_delegate import CpuDelegate
 
 _VISIBLE_DELAY_MS = 80
 _ROW_PADDING = 10
 
 
-class DomainView(QTableView):
+class DomainView(FileDrops, QTableView):
     """Shows the domains. ``visible_changed`` gives the keys of the rows on screen; none while it is hidden."""
 
     visible_changed = Signal(object)
     selection_changed = Signal()
+    # Files were dropped on a domain's row: what they are, and whose row it is.
+    files_dropped = Signal(DraggedFiles, object)
 
     def __init__(self, model: DomainTableModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,6 +41,7 @@ class DomainView(QTableView):
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
+        self.setAcceptDrops(True)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.setItemDelegateForColumn(COLUMN_INDEX["cpu"], CpuDelegate(self))
@@ -96,7 +103,7 @@ class DomainView(QTableView):
             action = menu.addAction(column.title)
             action.setCheckable(True)
             action.setEnabled(column.id != "name")
-            action.setToolTip(column.about)
+            action.setToolTip(plain_tip(column.about))
             action.triggered.connect(lambda shown, i=index: self.setColumnHidden(i, not shown))
         menu.aboutToShow.connect(lambda: self._tick_columns(menu))
         return menu
@@ -159,6 +166,14 @@ class DomainView(QTableView):
                 selection.select(self._model.index(row, 0), flags)
 
     # Qt's own events.
+
+    def take_files(self, dragged: DraggedFiles, target: Domain, _event: QDropEvent) -> None:
+        self.files_dropped.emit(dragged, target)
+
+    def file_target(self, event: QDropEvent) -> Domain | None:
+        index = self.indexAt(event.position().toPoint())
+        domain = self._model.domain(self._model.key_at(index.row())) if index.isValid() else None
+        return domain if domain and (domain.is_host or OPERATIONS["send-files"].applies(domain)) else None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -2,9 +2,10 @@
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from qubes_manager.models.domain_filter import FILTERS, TableFilter
+from qubes_manager.ui.look.fields import ComboBox
 from qubes_manager.ui.look.icons import icon
 from qubes_manager.ui.menus import ChoiceMenu
 
@@ -19,6 +20,7 @@ class FilterControls(QObject):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._shows_waiting = False
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search (Ctrl+F)")
         self.search.setAccessibleName("Search domains")
@@ -27,7 +29,7 @@ class FilterControls(QObject):
         self.search.addAction(self._search_picture, QLineEdit.ActionPosition.LeadingPosition)
         self.search.setMaximumWidth(_SEARCH_WIDTH)
         self.search.textChanged.connect(lambda _text: self._announce())
-        self.box = QComboBox()
+        self.box = ComboBox()
         self.box.setAccessibleName("Filter")
         self.box.setToolTip("Which domains the table shows")
         for named in FILTERS.values():
@@ -47,6 +49,11 @@ class FilterControls(QObject):
         self.box.setCurrentIndex(self.box.findData(filter_id))
         self._announce()
 
+    def show_waiting(self, shown: bool) -> None:
+        """Show disposables that only wait for their use too, or hide them."""
+        self._shows_waiting = shown
+        self._announce()
+
     def show_all(self) -> None:
         """Let all domains be shown."""
         self.search.clear()
@@ -62,4 +69,4 @@ class FilterControls(QObject):
         self._search_picture.setIcon(icon("search"))
 
     def _announce(self) -> None:
-        self.changed.emit(TableFilter.of(self.chosen, self.search.text()))
+        self.changed.emit(TableFilter.of(self.chosen, self.search.text(), shows_waiting=self._shows_waiting))

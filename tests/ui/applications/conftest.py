@@ -5,6 +5,7 @@ import qasync
 from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
+from qubes_manager.core.applications import ApplicationList
 from qubes_manager.core.domain import Domain
 from qubes_manager.models.applications_model import ApplicationsModel
 from qubes_manager.services.assembly import Services
@@ -28,7 +29,7 @@ class Panel:
         async def put() -> None:
             self.store.put(domains)
             for entry in domains:
-                self.lists._lists[entry.key.uuid] = APPS
+                self.lists._lists[entry.key.uuid] = ApplicationList(APPS)
             self.store.flush()
 
         run(self.loop, put())

@@ -33,7 +33,7 @@ class Launches(Launching):
     """Stands in for guests: each launch waits for its window until a test lets it come, or stay away."""
 
     def __init__(self, services: Services) -> None:
-        super().__init__(services.store, services.commands, services.lifecycle, services.links)
+        super().__init__(services.store, services.commands, services.lifecycle, services.links, services.disposables)
         self.waiting: list[asyncio.Future[bool]] = []
 
     async def application(
@@ -143,6 +143,9 @@ def test_what_is_wrong_with_a_domain_s_windows_is_said_until_they_are_well(
         assert (scene.bar.texts, scene.buttons) == (["“work” shows no windows."], ["Open console"])
         tell(GuiPhase.CONNECTING)
         assert scene.bar.texts == []
+        tell(GuiPhase.ELSEWHERE, "“work” is shown on another screen")
+        assert scene.bar.texts == ["“work” is shown on another screen."]
+        assert scene.buttons == ["Show them here"]
         tell(GuiPhase.FAILED, "the viewer ended")
         link.changed.emit(WORK.key.uuid, None)
         assert scene.bar.texts == []
@@ -170,8 +173,8 @@ def test_a_favourite_is_put_last_and_taken_out_again(scene: Scene, loop: qasync.
 
     run(loop, work())
     assert properties.method_calls == [
-        call.set_menu(liked.key, ("xterm",), ["editor", "xterm", "firefox"]),
-        call.set_menu(liked.key, ("xterm",), ["xterm"]),
+        call.set_favourite(liked.key, "firefox", True),
+        call.set_favourite(liked.key, "editor", False),
     ]
 
 

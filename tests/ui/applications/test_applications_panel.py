@@ -1,10 +1,16 @@
 """The panel of applications, and what stands in it."""
 
-from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtTest import QTest
+from dataclasses import replace
 
-from qubes_manager.core.applications import Application
+from PySide6.QtCore import QMimeData, QModelIndex, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QMenu
+
+from qubes_manager.core.applications import Application, ApplicationList
+from qubes_manager.core.domain import DomainKey
 from qubes_manager.models.applications_model import Entry
+from qubes_manager.ui.look.dragged_files import DraggedFiles, to_mime
 from tests.ui.applications.conftest import Panel
 from tests.ui.conftest import domain, tip_says
 
@@ -60,7 +66,53 @@ def test_a_click_on_a_group_starts_nothing(panel: Panel) -> None:
 
 def test_a_guest_s_application_describes_itself_without_markup(panel: Panel) -> None:
     panel.show(domain("work"))
-    panel.lists._lists["work"] = (Application("x", "X", "<b>[vault]</b> writes"),)
+    panel.lists._lists["work"] = ApplicationList((Application("x", "X", "<b>[vault]</b> writes"),), 3)
     panel.model.rebuild()
     tip = panel.model.index(0, 0, panel.model.index(0, 0)).data(Qt.ItemDataRole.ToolTipRole)
     assert tip_says(tip) == "<b>[vault]</b> writes — in work"
+    tip = panel.model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+    assert "; 3 more are left out: only 1,000 are shown" in tip
+
+
+def test_where_windows_cannot_be_shown_none_are_promised(panel: Panel) -> None:
+    panel.widget.tell_trouble("bubblewrap is not installed")
+    assert "cannot be shown here" in panel.widget._hint.text()
+    assert "bubblewrap is not installed" in panel.widget._hint.text()
+    QTest.keyClicks(panel.widget.search, "nothing at all")
+    panel.widget.search.clear()
+    assert "cannot be shown here" in panel.widget._hint.text()
+
+
+def _drop(panel: Panel, data: QMimeData, group: int) -> list[str]:
+    """Drop on the first application of a group; returns what is asked."""
+    tree = panel.widget.tree
+    tree.expandAll()
+    place = QPointF(tree.visualRect(panel.model.index(0, 0, panel.model.index(group, 0))).center())
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    tree.dropEvent(QDropEvent(place, Qt.DropAction.CopyAction, data, left, none))
+    menus = panel.widget.findChildren(QMenu)
+    return [action.text() for action in menus[-1].actions() if action.text()] if menus else []
+
+
+def test_files_dropped_on_a_disposable_are_viewed_or_edited_in_a_new_one(panel: Panel) -> None:
+    work = domain("work")
+    work = replace(work, config=replace(work.config, template_for_dispvms=True))
+    panel.show(work)
+    panel.widget.resize(400, 600)
+    panel.widget.show()
+    chosen: list[tuple[object, object, bool]] = []
+    panel.widget.open_files.connect(lambda *words: chosen.append(words))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile("/home/you/a.pdf")])
+    assert _drop(panel, data, 0) == []
+    where = "in a new disposable of work"
+    # What is in a domain is edited by its own programs.
+    theirs = to_mime(DomainKey("x", "1"), ["/home/user/a"])
+    assert _drop(panel, theirs, 1) == [f"View {where}: nothing comes back", "Cancel"]
+    assert _drop(panel, data, 1) == [f"View {where}: nothing comes back", f"Edit {where}: changes come back", "Cancel"]
+    menu = panel.widget.findChildren(QMenu)[-1]
+    for action in menu.actions()[:2]:
+        action.trigger()
+    dragged = DraggedFiles(None, ("/home/you/a.pdf",))
+    assert chosen == [(dragged, work, True), (dragged, work, False)]
+    assert "dropped here" in panel.model.index(1, 0).data(Qt.ItemDataRole.ToolTipRole)

@@ -26,6 +26,9 @@ def here(name: str, *disks: Disk) -> Domain:
 
 
 WORK, BANK = here("work"), here("bank", Disk("sda", "usb", source="/dev/sdb"), Disk("sdz", "sata", kind="cdrom"))
+TWO_DRIVES = here(
+    "two-drives", Disk("sda", "sata", kind="cdrom"), Disk("sdb", "sata", kind="cdrom", source="/iso/b.iso")
+)
 STICK = BlockDevice("/dev/sdc", bus="usb", vendor="ACME", model="Stick\n\x1b[31m", serial="\x07S1", size=8 << 30)
 FREE, HELD = OfferedDevice(STICK), OfferedDevice(BlockDevice("/dev/sdb"), ((BANK, BANK.config.disks[0]),))
 
@@ -34,7 +37,7 @@ class Offers(BlockDevices):
     """Stands in for the machine's drives: offers what a test says, and notes what is asked."""
 
     def __init__(self, services: Services) -> None:
-        super().__init__(services.hosts, services.store)
+        super().__init__(services.hosts, services.store, services.uses)
         self.found = [FREE, HELD]
         self.asked: list[object] = []
         self.refusal: QubesManagerError | None = None
@@ -82,6 +85,10 @@ class Scene:
             dialog.reject()
 
         run(self._loop, all_of_it())
+
+    def add(self, domain: Domain) -> None:
+        """Let the host have one more domain."""
+        self._services.store.put([domain])
 
     def plug(self, device: OfferedDevice) -> None:
         """Add a device, as the host tells it."""
@@ -231,6 +238,25 @@ def test_it_is_detached_from_all_who_have_it_and_who_keeps_it_is_said(scene: Sce
         await until(lambda: dialog.hint.text() == "⚠ “bank” keeps sda")
         assert len(scene.offers.asked) == 3, "the others are left alone"
 
+    scene.shows(work)
+
+
+def test_each_drive_is_offered_with_its_disc_and_the_chosen_one_is_used(scene: Scene) -> None:
+    scene.offers.found = [OfferedDevice(BlockDevice("/iso/install.iso", "image"))]
+
+    async def work(dialog: DevicesDialog) -> None:
+        choose(dialog, 0, "two-drives")
+        assert [dialog.drive.itemText(n) for n in range(dialog.drive.count())] == ["sda: empty", "sdb: /iso/b.iso"]
+        dialog.drive.setCurrentIndex(1)
+        dialog.insert_button.click()
+        await until(lambda: dialog.hint.text() == "/iso/install.iso is in the drive sdb of two-drives.")
+        # What is chosen stays chosen.
+        dialog.eject_button.click()
+        await until(lambda: dialog.hint.text() == "The drive sdb of two-drives is empty.")
+        choose(dialog, 0, "work")
+        assert dialog.drive.count() == 0 and not dialog.drive.isEnabled()
+
+    scene.add(TWO_DRIVES)
     scene.shows(work)
 
 

@@ -105,6 +105,15 @@ def test_the_choice_of_labels_goes_from_least_to_most_trusted_and_may_be_none(pa
 
 
 def test_a_number_keeps_to_its_bounds_and_has_its_unit(parent: QWidget) -> None:
-    box = number_box(64, 4096, 99_999, " MiB")
+    box = number_box(64, 4096, 512, " MiB")
     box.setParent(parent)
-    assert (box.value(), box.suffix()) == (4096, " MiB")
+    assert (box.value(), box.suffix()) == (512, " MiB")
+    box.setValue(99_999)
+    assert box.value() == 4096
+
+
+@pytest.mark.parametrize("there", [8, 8 << 20])
+def test_a_number_that_is_beyond_what_we_would_give_is_shown_as_it_is(parent: QWidget, there: int) -> None:
+    box = number_box(16, 4096, there, " MiB")
+    box.setParent(parent)
+    assert box.value() == there

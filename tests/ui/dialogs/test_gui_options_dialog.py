@@ -1,6 +1,6 @@
 """The options of windows, as a form."""
 
-from PySide6.QtWidgets import QCheckBox, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
 
 from qubes_manager.core.gui_options import GuiOptions
 from qubes_manager.ui.dialogs.gui_options_dialog import GuiOptionsDialog
@@ -15,4 +15,12 @@ def test_window_options_give_what_differs(parent: QWidget) -> None:
     fullscreen.setChecked(False)
     border.setValue(10)
     assert dialog.values() == {"allow_fullscreen": None, "border_width": 10}
+    keys = dialog._fields["secure_copy_sequence"]
+    assert isinstance(keys, QComboBox)
+    keys.setCurrentText("ctrl+mod4+C")
+    assert dialog.validate()
+    assert dialog.values()["secure_copy_sequence"] == "Ctrl-Win-c"
+    for wrong in ("c", "Ctrl-Shift-v", "Win-F11"):
+        keys.setCurrentText(wrong)
+        assert not dialog.validate()
     assert all(field.accessibleName() for field in dialog._fields.values())

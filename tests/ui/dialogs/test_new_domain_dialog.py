@@ -42,3 +42,10 @@ def test_with_a_template_name_and_colour_are_enough(parent: QWidget) -> None:
     dialog.kind.setCurrentIndex(1)
     dialog.passphrase.clear()
     assert dialog.request()[1].template_for_dispvms
+
+
+def test_a_default_network_that_no_list_has_is_offered_all_the_same(parent: QWidget) -> None:
+    dialog = NewDomainDialog(
+        parent, [Offer("test:///x", networks=NETWORKS, default_netvm="bridge:br0")], lambda *_: False
+    )
+    assert dialog.network.currentData() == "bridge:br0"

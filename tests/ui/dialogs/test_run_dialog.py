@@ -1,12 +1,13 @@
 """Running a command in domains: its output is a guest's, and shown as such."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import qasync
 from PySide6.QtWidgets import QWidget
 
+from qubes_manager.backend.guests.guest_agent import Bounds
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import GuestError
 from qubes_manager.services.assembly import Services
@@ -39,6 +40,8 @@ class Guests(GuestCommands):
         err: Callable[[bytes], None] | None = None,
         autostart: bool = True,
         startup_timeout: float | None = None,
+        bounds: Bounds | None = None,
+        started: Callable[[int], Awaitable[object]] | None = None,
     ) -> int:
         self.asked.append((key.uuid, command, user))
         if command == "hang":

@@ -3,8 +3,10 @@
 import pytest
 from PySide6.QtWidgets import QLabel, QWidget
 
-from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, TemplateRecipe
-from qubes_manager.ui.dialogs.template_dialog import NO_WINDOWS, TemplateDialog
+from qubes_manager.core.source_build import XPRA_FOR_TRIXIE
+from qubes_manager.core.template_recipe import SUGGESTED_PACKAGES, SUITES, TemplateRecipe
+from qubes_manager.services.setup.first_setup import TEMPLATE_NAMES
+from qubes_manager.ui.dialogs.template_dialog import TemplateDialog
 
 
 @pytest.fixture
@@ -18,9 +20,9 @@ def choose(dialog: TemplateDialog, suite: str) -> None:
 
 def test_as_it_opens_it_can_be_built(dialog: TemplateDialog) -> None:
     assert dialog.ok.isEnabled()
-    assert dialog.name.text() == "debian-12"
+    assert dialog.name.text() == TEMPLATE_NAMES[SUITES[0]]
     recipe = dialog.fields.recipe()
-    assert recipe == TemplateRecipe("bookworm", packages=SUGGESTED_PACKAGES)
+    assert recipe == TemplateRecipe(SUITES[0], packages=SUGGESTED_PACKAGES)
     recipe.check()
 
 
@@ -32,13 +34,15 @@ def test_the_proposed_name_follows_the_release_until_one_is_typed(dialog: Templa
     assert dialog.name.text() == "mine"
 
 
-def test_a_release_without_windows_says_so(dialog: TemplateDialog) -> None:
-    [warning] = [label for label in dialog.findChildren(QLabel) if label.text() == NO_WINDOWS]
-    assert not warning.isVisibleTo(dialog)
-    choose(dialog, "trixie")
-    assert warning.isVisibleTo(dialog)
+def test_what_is_built_from_source_for_a_release_is_said_beforehand(dialog: TemplateDialog) -> None:
+    def told() -> list[str]:
+        labels = dialog.findChildren(QLabel)
+        return [label.text() for label in labels if "is built" in label.text() and label.isVisibleTo(dialog)]
+
     choose(dialog, "bookworm")
-    assert not warning.isVisibleTo(dialog)
+    [about_all] = told()
+    choose(dialog, "trixie")
+    assert told() == [about_all, XPRA_FOR_TRIXIE.describe("trixie")]
 
 
 @pytest.mark.parametrize(
@@ -58,5 +62,5 @@ def test_the_fields_make_the_recipe_however_packages_are_set_apart(dialog: Templ
     dialog.fields.mirror.setText(" http://deb.example/debian ")
     dialog.fields.size.setValue(7)
     assert dialog.fields.recipe() == TemplateRecipe(
-        "bookworm", "http://deb.example/debian", ("git", "mutt", "vim-tiny"), 7 << 30
+        SUITES[0], "http://deb.example/debian", ("git", "mutt", "vim-tiny"), 7 << 30
     )

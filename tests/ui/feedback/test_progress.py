@@ -16,6 +16,7 @@ from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import MessageBar
 from qubes_manager.ui.feedback.progress import LoopProgress
 from tests.ui.conftest import run
+from tests.waiting import until
 
 
 class Shown:
@@ -125,7 +126,7 @@ def test_cancel_stops_the_job_where_it_asks_and_says_so_meanwhile(
             await asyncio.to_thread(progress.raise_if_cancelled)
 
         job = asyncio.get_running_loop().create_task(Jobs(messages).run("Making “x”", copy))
-        await asyncio.sleep(0.2)
+        await until(lambda: asked)
         assert messages.texts == ["Making “x”: Copying…"]
         assert asked == [False]
         [cancel] = [b for b in messages.findChildren(QPushButton) if b.text() == "Cancel"]

@@ -4,10 +4,23 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
-from qubes_manager.core.domain import HOST_UUID, UNREAD, Activity, Disk, DomainConfig, DomainKey, Interface, Usage
+from qubes_manager.core.domain import (
+    HOST_UUID,
+    UNREAD,
+    Activity,
+    Disk,
+    DomainClass,
+    DomainConfig,
+    DomainKey,
+    DomainState,
+    Usage,
+)
+from qubes_manager.core.interfaces import Interface
+from qubes_manager.ui.look.plain import PlainField
 from qubes_manager.ui.table.details_pane import DetailsPane, hardware, overview
 from tests.build import domain
 
@@ -36,6 +49,11 @@ def labels(pane: DetailsPane) -> list[QLabel]:
     return body.findChildren(QLabel) if body else []
 
 
+def fields(pane: DetailsPane) -> list[PlainField]:
+    body = pane.widget()
+    return body.findChildren(PlainField) if body else []
+
+
 def title(pane: DetailsPane) -> str:
     """What stands beside the picture, on top."""
     return labels(pane)[1].text()
@@ -45,8 +63,31 @@ def test_nothing_that_a_domain_says_of_itself_is_taken_for_markup(pane: DetailsP
     shown = domain(MARKUP, config=HOSTILE, usage=Usage(addresses=(MARKUP,)))
     pane.show_domains([shown])
     marked = [label for label in labels(pane) if "<" in label.text()]
-    assert len(marked) >= 11
     assert [label.text() for label in marked if label.textFormat() is not Qt.TextFormat.PlainText] == []
+    texts = [field.toPlainText() for field in fields(pane) if "<" in field.toPlainText()]
+    assert len(marked) + len(texts) >= 11
+    assert all(MARKUP in text for text in texts)
+
+
+def test_what_is_copied_is_what_it_says_to_the_letter(pane: DetailsPane) -> None:
+    """virsh takes a UUID or a path from here."""
+    path = "/var/lib/libvirt/images/a-long-name-that-has-to-break-somewhere-in-the-pane.qcow2"
+    config = DomainConfig(disks=(Disk("vda", "virtio", source=path),))
+    shown = domain("work", config=config)
+    pane.resize(280, 600)
+    pane.show_domains([shown])
+    pane.show()
+    copied = []
+    for field in fields(pane):
+        field.selectAll()
+        field.copy()
+        copied.append(QGuiApplication.clipboard().text())
+        assert field.width() <= 280
+    assert shown.key.uuid in copied
+    assert f"{path} (virtio)" in copied
+    # A long one takes several lines, and no scroll bar.
+    (long,) = [field for field in fields(pane) if path in field.toPlainText()]
+    assert long.height() > 1.5 * fields(pane)[0].height()
 
 
 def test_notes_are_one_line_of_bounded_length_without_escapes() -> None:
@@ -63,6 +104,13 @@ def test_the_overview_says_what_the_table_has_no_room_for() -> None:
     assert (rows["Tags"], rows["Label"]) == ("a, b", "none")
     assert (rows["Kept by libvirt"], rows["Guest agent"]) == ("no, transient", "silent")
     assert dict(overview(domain(activity=Activity.STARTING), config))["State"] == Activity.STARTING.value
+
+
+def test_the_overview_says_whether_it_is_heard() -> None:
+    key, app = DomainKey("qemu:///session", "1"), DomainConfig(klass=DomainClass.APP, muted=True)
+    halted = DomainState.HALTED
+    assert dict(overview(domain(key=key, state=halted, config=app), app))["Sound"] == "muted"
+    assert "Sound" not in dict(overview(domain(key=key, state=halted), DomainConfig()))
 
 
 def test_of_an_unread_domain_there_is_no_class_and_of_the_host_no_agent() -> None:

@@ -1,0 +1,1 @@
+"""The window that asks before something crosses to another domain: a program of its own."""
