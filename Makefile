@@ -3,13 +3,14 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m tests.reaper $(PYTHON) -m pytest
-# One worker for each core, each with a libvirtd of its own; more than four would only wait for the longest group.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --no-loadscope-reorder
+# One worker more than there are cores, since each waits for its guests now and then; each has a libvirtd of its own.
+# More than four would only wait for the longest group.
+SIDE_BY_SIDE := -n $(shell expr $$(nproc) + 1) --maxprocesses 4 --no-loadscope-reorder
 
-.PHONY: help run test test-fast lint format bench screenshots clean
+.PHONY: help run test test-fast test-debian13 lint format bench screenshots clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: $(VENV)/run.stamp ## set everything up and open the manager
 	@scripts/run
@@ -19,6 +20,9 @@ test: $(VENV)/test.stamp ## all tests, with real guests and a real window on a v
 
 test-fast: $(VENV)/test.stamp ## tests without the full Debian guest
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not debian"
+
+test-debian13: ## all tests, in a fresh tree of Debian 13
+	scripts/test-in-debian trixie
 
 lint: $(VENV)/test.stamp ## ruff, mypy, import contracts
 	$(VENV)/bin/ruff check .
@@ -33,15 +37,23 @@ format: $(VENV)/test.stamp ## put the code into its form
 bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and windows of guests cost
 	$(PYTHON) -m bench.bench
 	$(PYTHON) -m bench.templates
+	$(PYTHON) -m bench.disposables
 	$(PYTHON) -m bench.gui
+	$(PYTHON) -m bench.viewer
+	$(PYTHON) -m bench.wire
+	$(PYTHON) -m bench.crossing
+	$(PYTHON) -m bench.file_copies
+	$(PYTHON) -m bench.clipboard
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
-	$(PYTEST) tests/e2e tests/integration/test_gui.py
+	$(PYTEST) tests/e2e tests/integration/gui tests/integration/desk
 	env -u DISPLAY -u WAYLAND_DISPLAY scripts/run
 	mkdir -p docs/pictures
 	convert build/manager.png -colors 128 docs/pictures/manager.png
 	for name in desktop consoles dark logs devices new-app assistant volumes; do \
 	  convert build/pictures/$$name.png -colors 128 docs/pictures/$$name.png; done
+	@echo "docs/pictures/wayland.png is of two domains on Weston, by hand"
+	convert build/pictures/asking.png -crop 520x580+380+125 +repage docs/pictures/asking.png
 
 clean: ## remove what was built; the guests in the cache stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,14 +11,19 @@ import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.backend.guests.tiny_guest import TinyGuest, build_tiny_guest
+from tests.python_guest import build_python_guest
+from tests.strays import ALIVE, end_brokers
+from tests.waiting import PATIENCE
 
 # Guests are built once and kept outside of the tree.
 CACHE = Path(os.environ.get("QUBES_MANAGER_TEST_CACHE") or Path.home() / ".cache/qubes-manager")
@@ -53,12 +58,26 @@ def first_builds(name: str) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests away from the user's settings and logs."""
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep tests away from the user's settings, logs and locks."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("QUBES_MANAGER_URI", raising=False)
+    # Sockets lie there too, and their paths have 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="qm-") as state, tempfile.NamedTemporaryFile(prefix="qm-alive-") as alive:
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        monkeypatch.setenv(ALIVE, alive.name)
+        yield
+        if (Path(state) / "qubes-manager/run").exists():
+            end_brokers(Path(alive.name))
+
+
+@pytest.fixture
+def qtbot(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> QtBot:
+    """What drives Qt, as patient as all tests are."""
+    for wait in ("waitUntil", "waitSignal"):
+        monkeypatch.setattr(qtbot, wait, partial(getattr(qtbot, wait), timeout=round(1000 * PATIENCE)))
+    return qtbot
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +85,13 @@ def tiny_guest() -> TinyGuest:
     """The tiny guest's kernel and initramfs."""
     with first_builds("tiny-guest"):
         return build_tiny_guest(CACHE)
+
+
+@pytest.fixture(scope="session")
+def python_guest(tiny_guest: TinyGuest, tmp_path_factory: pytest.TempPathFactory) -> TinyGuest:
+    """The tiny guest with Python and the guest tools, whose service program runs."""
+    with first_builds("python-guest"):
+        return build_python_guest(tiny_guest, CACHE, tmp_path_factory.mktemp("python-guest"))
 
 
 @pytest.fixture

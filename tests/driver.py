@@ -9,6 +9,7 @@ from lxml.builder import E
 
 from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.backend.storage.volume_store import POOL
+from qubes_manager.core.volumes import volume_format
 
 RUNNING, PAUSED, HALTED = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_SHUTOFF
 FOLDER = "/pool"
@@ -20,14 +21,17 @@ def write_host(
 ) -> str:
     """Describe a host in *folder* and return its URI; *states* says which domains are not halted, by name."""
     pool = E.pool(E.name(POOL), E.target(E.path(FOLDER)), *(_volume(name) for name in volumes), type="dir")
-    node = E.node(*(_domain(new, states.get(new.name, HALTED)) for new in domains), pool)
+    network = E.network(E.name("default"), E.forward(mode="nat"), E.ip(address="192.168.122.1"))
+    node = E.node(network, *(_domain(new, states.get(new.name, HALTED)) for new in domains), pool)
     path = folder / "host.xml"
     path.write_text(etree.tostring(node, encoding="unicode"))
     return f"test://{path}"
 
 
 def _volume(name: str) -> etree._Element:
-    element: etree._Element = E.volume(E.name(name), E.capacity(str(1 << 20)))
+    element: etree._Element = E.volume(
+        E.name(name), E.capacity(str(1 << 20)), E.target(E.format(type=volume_format(name)))
+    )
     return element
 
 

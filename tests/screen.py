@@ -2,25 +2,31 @@
 
 import os
 import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tests.ending import end_program
+from tests.waiting import PATIENCE, wait_until
 
 PICTURES = Path(__file__).parents[1] / "build/pictures"
 # Workers that run tests side by side keep out of each other's way.
 FAILED = "-".join(filter(None, ("failed", os.environ.get("PYTEST_XDIST_WORKER"))))
 
+OPENBOX = ("openbox", "--sm-disable")
+
 
 class Screen:
-    """Xvfb, openbox, a D-Bus session and the accessibility bus; all end with ``close``."""
+    """Xvfb, openbox, a D-Bus session and the accessibility bus; all end with ``close``.
 
-    def __init__(self, folder: Path, size: str = "1280x800") -> None:
+    Another window manager is named by its command line; with an empty one it is Xvfb alone.
+    """
+
+    def __init__(self, folder: Path, size: str = "1280x800", manager: Sequence[str] = OPENBOX) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._folder = folder
         read, write = os.pipe()
-        xvfb = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
+        xvfb = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset"]
         self._start(xvfb, dict(os.environ), pass_fds=(write,))
         os.close(write)
         with os.fdopen(read) as pipe:
@@ -35,8 +41,12 @@ class Screen:
             "QT_QPA_PLATFORM": "xcb",
             "QT_LOGGING_RULES": "qt.accessibility.atspi=false",
         }
-        self._start_bus(runtime)
-        self._start(["openbox", "--sm-disable"], self.environment)
+        if manager:
+            self._start_desktop(manager)
+
+    def _start_desktop(self, manager: Sequence[str]) -> None:
+        self.start_bus()
+        self._start([*manager], self.environment)
         launcher = next(
             (
                 p
@@ -50,19 +60,16 @@ class Screen:
             self._start([launcher, "--launch-immediately"], self.environment)
             self._until(lambda: "unix:" in self.run("xprop", "-root", "AT_SPI_BUS"), "accessibility bus")
 
-    def _start_bus(self, runtime: Path) -> None:
+    def start_bus(self) -> None:
+        """Start a session bus, for programs that are started from then on."""
+        runtime = Path(self.environment["XDG_RUNTIME_DIR"])
         address = f"unix:path={runtime}/bus"
         self._start(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={address}"], self.environment)
         self.environment["DBUS_SESSION_BUS_ADDRESS"] = address
         self._until(lambda: (runtime / "bus").exists(), "session bus")
 
     def _until(self, check: Callable[[], bool], what: str) -> None:
-        """Wait until *check* holds; raises RuntimeError when *what* does not start within ten seconds."""
-        end = time.monotonic() + 10
-        while not check():
-            if time.monotonic() > end:
-                raise RuntimeError(f"the {what} did not start")
-            time.sleep(0.05)
+        wait_until(check, f"the {what} did not start")
 
     def _start(self, argv: list[str], environment: dict[str, str], **options: object) -> None:
         log = (self._folder / "screen.log").open("ab")
@@ -70,7 +77,7 @@ class Screen:
             subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)  # type: ignore[call-overload]
         )
 
-    def run(self, *argv: str, timeout: float = 30) -> str:
+    def run(self, *argv: str, timeout: float = PATIENCE) -> str:
         """Run a tool on this screen and return what it prints."""
         done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
         return done.stdout
@@ -84,9 +91,4 @@ class Screen:
     def close(self) -> None:
         """End everything, by process id, last started first."""
         for process in reversed(self._processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+            end_program(process)

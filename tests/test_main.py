@@ -88,3 +88,11 @@ def test_looking_at_the_host_opens_no_window(window: Window, capsys: pytest.Capt
     main(["-c", "test:///default", "--check-host"])
     assert window.options is None
     assert " libvirt: " in capsys.readouterr().out
+
+
+def test_a_machine_without_libvirt_gets_a_report_too(window: Window, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-c", "qemu+unix:///session?socket=/no/such/socket", "--check-host"]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("NO  libvirt: ")
+    assert " machine: " in told.out
+    assert told.err == ""

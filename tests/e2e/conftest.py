@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.ending import end_program
 from tests.screen import FAILED, PICTURES, Screen
+from tests.waiting import PATIENCE
 
 COMMANDS = Path(sys.executable).parent
 # The set-up assistant opens by itself only the first time; most tests are about later times.
@@ -73,10 +77,10 @@ class Program:
 
     # Seeing.
 
-    def ready(self, timeout: float = 30) -> None:
+    def ready(self) -> None:
         """Wait until the program says that its table shows all rows, and its window is there."""
-        self.until(lambda: re.search(r"ready rows=\d+ elapsed_ms=\d+", self.log.read_text()), "ready", timeout)
-        self.until(lambda: self.find("table", "Domains") or self.find(None, "No domains yet"), "the window", timeout)
+        self.until(lambda: re.search(r"ready rows=\d+ elapsed_ms=\d+", self.log.read_text()), "ready")
+        self.until(lambda: self.find("table", "Domains") or self.find(None, "No domains yet"), "the window")
 
     def controls(self) -> list[Control]:
         script = Path(__file__).with_name("accessible.py")
@@ -99,7 +103,7 @@ class Program:
         shown = [c for c in self.controls() if "showing" in c.states]
         return [c.name for c in shown] + [c.text for c in shown]
 
-    def reads(self, part: str, timeout: float = 15) -> str:
+    def reads(self, part: str) -> str:
         """Wait for a text that has *part*, and return it whole."""
         found: list[str] = []
 
@@ -107,16 +111,16 @@ class Program:
             found[:] = [text for text in self.texts() if part in text]
             return bool(found)
 
-        self.until(look, f"a text with {part!r}", timeout)
+        self.until(look, f"a text with {part!r}")
         return found[0]
 
-    def until(self, check: Callable[[], object], what: str, timeout: float = 20) -> None:
-        end = time.monotonic() + timeout
+    def until(self, check: Callable[[], object], what: str) -> None:
+        end = time.monotonic() + PATIENCE
         while not check():
             assert self.process.poll() is None, self.log.read_text()
             if time.monotonic() > end:
                 self.picture(FAILED)
-                pytest.fail(f"not within {timeout} s: {what}\n{self.log.read_text()[-2000:]}\n{self.texts()}")
+                pytest.fail(f"not within {PATIENCE:.0f} s: {what}\n{self.log.read_text()[-2000:]}\n{self.texts()}")
             time.sleep(0.15)
 
     def picture(self, name: str) -> None:
@@ -148,6 +152,14 @@ class Program:
         """Click a domain's row."""
         self.click(domain, "table cell")
 
+    def choose_row(self, domain: str) -> None:
+        """Click a domain's row where the panel shows the domain too."""
+        self.until(lambda: self.find("table cell", domain), f"the row of {domain}")
+        # The table comes before the panel.
+        row = next(c for c in self.controls() if (c.role, c.name) == ("table cell", domain) and "showing" in c.states)
+        self.screen.run("xdotool", "mousemove", *map(str, row.centre), "click", "1")
+        time.sleep(0.15)
+
     def cells(self) -> list[str]:
         """What the table's cells say."""
         return [c.name or c.text for c in self.controls() if c.role == "table cell" and "showing" in c.states]
@@ -155,16 +167,11 @@ class Program:
     def quit(self) -> int:
         """Close the program with the keyboard."""
         self.keys("ctrl+q")
-        return self.process.wait(15)
+        return self.process.wait(PATIENCE)
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
+            end_program(self.process)
 
 
 @pytest.fixture(scope="session")
@@ -175,12 +182,14 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
 
 
 @pytest.fixture
-def start(screen: Screen, tmp_path: Path) -> Iterator[Callable[..., Program]]:
+def start(screen: Screen) -> Iterator[Callable[..., Program]]:
     """Start the program; it is ended with the test."""
     programs: list[Program] = []
+    # Sockets of our programs lie below it, whose paths are short (unix(7)), and pytest's are not.
+    folder = Path(tempfile.mkdtemp(prefix="qm-e2e-"))
 
     def start(*options: str, ready: bool = True, **how: Any) -> Program:
-        program = Program(screen, tmp_path, *options, **how)
+        program = Program(screen, folder, *options, **how)
         programs.append(program)
         if ready:
             program.ready()
@@ -189,3 +198,4 @@ def start(screen: Screen, tmp_path: Path) -> Iterator[Callable[..., Program]]:
     yield start
     for program in programs:
         program.close()
+    shutil.rmtree(folder, ignore_errors=True)

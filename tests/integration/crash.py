@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from qubes_manager.backend.connection.call_threads import CallThreads
+from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.progress import SILENT
+from qubes_manager.services.disposables.lease import first_program
 from tests.integration.conftest import World
 from tests.integration.test_templates import app
 
@@ -55,6 +59,18 @@ async def tidy(world: World, name: str) -> None:
 
 async def rename(world: World, name: str, new: str) -> None:
     await world.properties.rename(find(world, name), new)
+
+
+async def freeze(world: World, name: str) -> None:
+    await world.frozen_copies.renew(find(world, name))
+
+
+async def dispose(world: World, name: str) -> None:
+    """Make a disposable and end it, without waiting for its guest."""
+    key = DomainKey(world.uri, str(uuid4()))
+    async with domain_lock(first_program(key), name, 0):
+        await world.disposable_starts.start(find(world, name), key, "", SILENT)
+        await world.disposables.end(key)
 
 
 def find(world: World, name: str) -> DomainKey:

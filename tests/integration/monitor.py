@@ -11,6 +11,7 @@ import libvirt_qemu
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
 from tests.integration.conftest import World
+from tests.waiting import soon
 
 HMP = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
 # Where the file system of 16 MiB has nothing but free blocks.
@@ -48,7 +49,7 @@ async def reads_byte(world: World, key: DomainKey, value: int) -> bool:
 async def quit_cleanly(world: World, daemon: PrivateDaemon, key: DomainKey) -> None:
     """Let QEMU end in order, as it does when its guest has shut down, and wait until libvirt has seen it."""
     os.kill(daemon.qemu_pid(world.store.domains[key].name), signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with soon():
         while True:
             await world.hosts.refresh(key)
             domain = world.store.get(key)

@@ -15,7 +15,7 @@ from tests.integration.conftest import World
 MOUNT = """
 mkdir -p /sys_root
 modprobe virtio_blk; modprobe crc32c_generic; modprobe ext4
-for try in $(seq 50); do
+for try in $(seq 300); do
   grep -q ' /sys_root ' /proc/mounts && break
   mount -t ext4 /dev/vda /sys_root 2>/dev/null && break
   sleep 0.2
@@ -34,7 +34,7 @@ async def make_tiny_template(world: World, guest: TinyGuest, folder: Path, name:
     run_tool_now(["qemu-img", "convert", "-O", "qcow2", image, root])
     await volume_store.ensure_pool(world.hosts.connection(world.uri))
     built = BuiltTemplate(root, guest.kernel, guest.initrd)
-    return await world.templates.make(world.uri, name, TemplateRecipe("trixie"), built, 256, 1)
+    return await world.templates.make(world.uri, name, TemplateRecipe(windows=False), built, 256, 1)
 
 
 async def say(world: World, key: DomainKey, command: str) -> str:

@@ -1,15 +1,18 @@
 """Disks that come and go on real guests."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from qubes_manager.backend.host.host_tools import run_tool_now
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.devices import DiskRequest
 from qubes_manager.core.domain import DomainKey
-from qubes_manager.core.errors import NotFound, Refused, TimedOut
+from qubes_manager.core.errors import HostCallFailed, NotFound, Refused, TimedOut
 from tests.integration.conftest import Guest, World
+from tests.waiting import shell_wait
 
 pytestmark = pytest.mark.guest
 
@@ -29,7 +32,7 @@ async def test_every_bus_takes_a_disk_and_lets_it_go(world: World, guest: Guest,
     assert disks[target].bus == bus
     out: list[bytes] = []
     device = "vda" if bus == "virtio" else "sda"
-    look = f"for i in $(seq 50); do [ -b /dev/{device} ] && break; sleep 0.1; done; cat /sys/block/{device}/size"
+    look = f"{shell_wait(f'[ -b /dev/{device} ]')}; cat /sys/block/{device}/size"
     assert await world.commands.run(shared.key, look, out=out.append) == 0
     assert b"".join(out) == b"4096\n"
     await world.devices.detach(shared.key, target)
@@ -49,6 +52,53 @@ async def test_an_image_that_another_domain_has_is_refused_by_name(
             await world.devices.attach(shared.key, DiskRequest(str(path), False))
 
 
+def open_files() -> set[str]:
+    """The files that any process of this machine has open."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            found.add(str(link.readlink()))
+    return found
+
+
+async def test_a_raw_image_is_bytes_whatever_they_say(world: World, fresh: DomainKey, shared_folder: Path) -> None:
+    victim = shared_folder / "victim"
+    victim.write_bytes(b"of the user".ljust(1 << 20, b"\0"))
+    victim.chmod(0o666)
+    stick = make_image(shared_folder)
+    lines = ["# Disk DescriptorFile", "version=1", "CID=12345678", "parentCID=ffffffff"]
+    lines += ['createType="monolithicFlat"', f'RW 2048 FLAT "{victim}" 0', ""]
+    with stick.open("r+b") as file:
+        file.write("\n".join(lines).encode())
+    target = await world.devices.attach(fresh, DiskRequest(str(stick), False))
+    await world.lifecycle.start(fresh)
+    opened = open_files()
+    assert str(stick) in opened
+    assert str(victim) not in opened
+    await world.lifecycle.kill(fresh)
+    await world.devices.detach(fresh, target)
+
+
+async def test_a_qcow2_image_is_attached_where_it_is_said_to_be_one(
+    world: World, fresh: DomainKey, shared_folder: Path
+) -> None:
+    alone, above = shared_folder / "alone.qcow2", shared_folder / "above.qcow2"
+    run_tool_now(["qemu-img", "create", "-f", "qcow2", alone, "2M"])
+    run_tool_now(["qemu-img", "create", "-f", "qcow2", "-b", alone, "-F", "qcow2", above])
+    for image in (alone, above):
+        image.chmod(0o666)
+    with pytest.raises(Refused, match=f"“above.qcow2” refers to another file, “{alone}”"):
+        await world.devices.attach(fresh, DiskRequest(str(above), False, "qcow2"))
+    shared = await world.appears("fresh")
+    await world.lifecycle.start(fresh)
+    assert await world.commands.run(fresh, "true") == 0
+    await world.devices.attach(shared.key, DiskRequest(str(alone), False, "qcow2", bus="virtio"))
+    out: list[bytes] = []
+    look = f"{shell_wait('[ -b /dev/vda ]')}; cat /sys/block/vda/size"
+    assert await world.commands.run(fresh, look, out=out.append) == 0
+    assert b"".join(out) == b"4096\n"
+
+
 async def test_readers_share_an_image(world: World, guest: Guest, fresh: DomainKey, shared_folder: Path) -> None:
     image = str(make_image(shared_folder))
     shared = await world.appears(guest.name)
@@ -59,9 +109,16 @@ async def test_readers_share_an_image(world: World, guest: Guest, fresh: DomainK
     await world.devices.detach(shared.key, target)
 
 
+async def stored(world: World, key: DomainKey) -> dict[str, str]:
+    """The disks that the next start has, with their sources."""
+    return {disk.target: disk.source for disk in (await world.properties.stored(key)).config.disks}
+
+
 async def test_a_guest_that_keeps_a_disk_is_reported(world: World, fresh: DomainKey, shared_folder: Path) -> None:
     assert await world.commands.run(fresh, "true") == 0
-    target = await world.devices.attach(fresh, DiskRequest(str(make_image(shared_folder)), False, bus="virtio"))
+    request = DiskRequest(str(make_image(shared_folder)), False, bus="virtio", persistent=True)
+    target = await world.devices.attach(fresh, request)
+    before = await stored(world, fresh)
     # A guest whose CPUs stand still cannot answer the request to release a PCI device.
     await world.lifecycle.pause(fresh)
     with pytest.raises(TimedOut, match="does not let go of"):
@@ -69,6 +126,35 @@ async def test_a_guest_that_keeps_a_disk_is_reported(world: World, fresh: Domain
     await world.until(
         lambda: target in {d.target for d in world.store.domains[fresh].config.disks}, "it is still there"
     )
+    assert await stored(world, fresh) == before
+
+
+async def test_a_disk_comes_and_goes_now_and_for_later_or_not_at_all(
+    world: World, daemon: PrivateDaemon, fresh: DomainKey, shared_folder: Path
+) -> None:
+    await world.lifecycle.start(fresh)
+    kept, new = make_image(shared_folder, "kept.img"), make_image(shared_folder, "new.img")
+    target = await world.devices.attach(fresh, DiskRequest(str(kept), False, persistent=True))
+    before = await stored(world, fresh)
+    # libvirt cannot save a configuration in a folder that it may not write to.
+    configs = daemon.folder / "config/libvirt/qemu"
+    configs.chmod(0o500)
+    try:
+        with pytest.raises(HostCallFailed):
+            await world.devices.detach(fresh, target)
+        with pytest.raises(HostCallFailed):
+            await world.devices.attach(fresh, DiskRequest(str(new), False, persistent=True))
+    finally:
+        configs.chmod(0o700)
+    live = world.store.domains[fresh].config.disks
+
+    def now() -> dict[str, str]:
+        return {d.target: d.source for d in world.store.domains[fresh].config.disks}
+
+    await world.until(lambda: now() == before, f"the guest has what it had: {live}")
+    assert await stored(world, fresh) == before
+    await world.devices.detach(fresh, target)
+    assert await stored(world, fresh) == {}
 
 
 async def test_a_persistent_disk_is_there_at_the_next_start_and_another_is_not(
@@ -123,8 +209,10 @@ async def test_a_disc_goes_in_and_out(world: World, shared_folder: Path) -> None
         drive = next(d.target for d in world.store.domains[key].config.disks if d.kind == "cdrom")
         await world.lifecycle.start(key)
         await world.devices.insert(key, drive, str(disc))
+        assert (await stored(world, key))[drive] == str(disc)
         assert next(d.source for d in world.store.domains[key].config.disks if d.target == drive) == str(disc)
         await world.devices.eject(key, drive)
+        assert (await stored(world, key))[drive] == ""
         assert next(d.source for d in world.store.domains[key].config.disks if d.target == drive) == ""
         await world.lifecycle.kill(key)
     finally:

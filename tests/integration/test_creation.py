@@ -37,6 +37,8 @@ def request(image: Path | None, **changes: Any) -> CreationRequest:
 
 
 async def test_a_domain_is_made_of_a_copy_that_is_the_same_to_the_bit(world: World, image: Path) -> None:
+    raw, image = image, image.with_suffix(".qcow2")
+    run_tool_now(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image])
     digest = hashlib.sha256(image.read_bytes()).hexdigest()
     progress = HeardProgress()
     key = await world.creation.create(world.uri, request(image, checksum=digest), progress=progress)
@@ -55,6 +57,18 @@ async def test_a_domain_is_made_of_a_copy_that_is_the_same_to_the_bit(world: Wor
     await world.removal.remove(key)
     assert not copy.exists()
     assert not world.named("made")
+
+
+async def test_a_raw_image_becomes_qcow2_in_which_a_guest_can_write_no_header(world: World, image: Path) -> None:
+    progress = HeardProgress()
+    key = await world.creation.create(world.uri, request(image), progress=progress)
+    (volume,) = world.store.domains[key].config.volumes
+    copy = Path(world.store.domains[key].config.disks[0].source)
+    assert (volume.format, copy.name) == ("qcow2", volume.name)
+    run_tool_now(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image, copy])
+    assert copy.stat().st_blocks * 512 < 16 << 20, "holes stay holes"
+    assert progress.steps == ["Converting the image", "Copying the image"]
+    await world.removal.remove(key)
 
 
 async def test_a_moved_image_is_gone(world: World, image: Path) -> None:

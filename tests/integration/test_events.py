@@ -15,6 +15,7 @@ from qubes_manager.core.labels import LABELS
 from qubes_manager.services.domains.lifecycle import ShutdownTimedOut
 from qubes_manager.services.hosts.store import HostPhase
 from tests.integration.conftest import Guest, World
+from tests.waiting import GUEST_PATIENCE
 
 pytestmark = pytest.mark.guest
 
@@ -74,7 +75,7 @@ async def test_rows_recover_when_libvirtd_is_restarted(world: World, daemon: Pri
     daemon.crash()
     await world.until(lambda: world.store.domains[shared.key].stale, "the rows go stale")
     assert world.store.hosts[daemon.uri].phase is HostPhase.DISCONNECTED
-    assert "connection lost" in world.store.hosts[daemon.uri].message
+    assert f"connection to {daemon.uri} lost" in world.store.hosts[daemon.uri].message
     daemon.start()
     world.hosts.retry(daemon.uri)
     await world.until(lambda: world.store.hosts[daemon.uri].phase is HostPhase.CONNECTED, "it is connected again")
@@ -96,20 +97,24 @@ async def test_a_guest_that_does_not_shut_down_is_reported(world: World, fresh: 
 async def test_a_shutdown_and_a_restart_do_what_they_say(world: World, fresh: DomainKey) -> None:
     assert await world.commands.run(fresh, "true") == 0
     first = world.store.domains[fresh].id
-    await world.lifecycle.restart(fresh, timeout=30)
+    await world.lifecycle.restart(fresh, timeout=GUEST_PATIENCE)
     await world.until(lambda: world.store.domains[fresh].id not in (-1, first), "a new run")
     assert await world.commands.run(fresh, "true") == 0
-    await world.lifecycle.shutdown(fresh, timeout=30)
+    await world.lifecycle.shutdown(fresh, timeout=GUEST_PATIENCE)
     assert world.store.domains[fresh].state is DomainState.HALTED
 
 
 async def test_the_agent_and_the_figures_of_a_guest_arrive(world: World, guest: Guest) -> None:
     shared = await world.appears(guest.name)
+    # It was there before anybody listened.
+    await world.until(lambda: world.store.domains[shared.key].agent, "its agent is heard of")
     poller = world.poller
     poller.show([shared.key])
-    await poller.poll()
+    poller.poll()
+    await poller.settled()
     await asyncio.sleep(0.5)
-    await poller.poll()
+    poller.poll()
+    await poller.settled()
     usage = world.store.domains[shared.key].usage
     assert usage.memory_kib == 256 * 1024
     assert usage.cpu_percent is not None

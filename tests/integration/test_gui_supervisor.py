@@ -7,7 +7,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from qubes_manager.backend.guests import gui_port
+from qubes_manager.backend.guests import guest_port
 from qubes_manager.backend.guests.tiny_guest import TinyGuest
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import GUI_PORT, DomainKey
@@ -16,6 +16,7 @@ from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.services.gui.supervisor import GuiSupervisor
 from tests.integration.conftest import World, remove_domain
 from tests.screen import Screen
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.guest]
 CHANNEL = f"<channel type='unix'><target type='virtio' name='{GUI_PORT}'/></channel>"
@@ -59,13 +60,13 @@ async def test_a_guest_that_offers_no_windows_is_said_to_be_silent(
     supervisor.on_change(heard)
     assert supervisor.is_idle
     await world.lifecycle.start(ported)
-    await world.until(lambda: GuiPhase.SILENT in heard.phases(), "it is said to be silent", 30)
+    await world.until(lambda: GuiPhase.SILENT in heard.phases(), "it is said to be silent")
     assert heard.phases() == [GuiPhase.WAITING, GuiPhase.SILENT]
     assert heard[-1] and heard[-1].message == "nothing in “ported” offers windows after 5 s"
     # Late is better than never: as soon as something opens the port, it is tried. That it speaks no xpra is said too.
     speak = "port=$(ls /dev/vport*p* | tail -n 1); exec 3<>$port; echo x >&3; sleep 20 &"
     assert await world.commands.run(ported, speak, user="root") == 0
-    await world.until(lambda: heard.phases()[2:3] == [GuiPhase.CONNECTING], "it is tried", 30)
+    await world.until(lambda: heard.phases()[2:3] == [GuiPhase.CONNECTING], "it is tried")
     await world.lifecycle.kill(ported)
     await world.until(lambda: heard[-1] is None and supervisor.is_idle, "a domain that has ended is left alone")
 
@@ -76,10 +77,11 @@ async def test_what_is_missing_on_the_host_is_named(
     heard = Heard()
     supervisor = GuiSupervisor(world.hosts, world.store, GuiOptions(), world.log_paths)
     supervisor.on_change(heard)
-    monkeypatch.delenv("DISPLAY", raising=False)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
     await world.lifecycle.start(ported)
     await world.until(lambda: GuiPhase.FAILED in heard.phases(), "the failure")
-    assert heard[-1] and "no X display" in heard[-1].message
+    assert heard[-1] and "there is no screen" in heard[-1].message
     await supervisor.close()
 
 
@@ -92,23 +94,23 @@ async def test_both_ways_to_the_port_carry_what_is_said(
         def refuse(_path: str) -> None:
             raise PermissionError("not this user's")
 
-        monkeypatch.setattr(gui_port, "_connect", refuse)
+        monkeypatch.setattr(guest_port, "_connect", refuse)
     await world.lifecycle.start(ported)
     assert await world.commands.run(ported, "true") == 0
     connection = world.hosts.connection(world.uri)
-    port = await gui_port.read_gui_port(connection, ported.uuid)
+    port = await guest_port.read_port(connection, ported.uuid, GUI_PORT)
     assert port and not port.is_open
-    end = await gui_port.connect_gui_port(connection, ported.uuid, port)
+    end = await guest_port.open_channel(connection, ported.uuid, GUI_PORT, port)
     size = 3 << 20
     echo = (
         f"port=$(ls /dev/vport*p* | tail -n 1); exec 3<>$port; head -c {size} <&3 >/tmp/got; cat /tmp/got >&3; sleep 1"
     )
     talk = asyncio.create_task(world.commands.run(ported, echo, user="root"))
-    # Nobody speaks before the guest has opened the port (gui_port.py says why).
-    while not (now := await gui_port.read_gui_port(connection, ported.uuid)) or not now.is_open:
+    # Nobody speaks before the guest has opened the port (guest_port.py says why).
+    while not (now := await guest_port.read_port(connection, ported.uuid, GUI_PORT)) or not now.is_open:
         await asyncio.sleep(0.1)
     sent = bytes(range(256)) * (size // 256)
-    end.settimeout(60)
+    end.settimeout(PATIENCE)
     await asyncio.to_thread(end.sendall, sent)
     got = b""
     while len(got) < size:
@@ -121,7 +123,7 @@ async def test_both_ways_to_the_port_carry_what_is_said(
 
 async def test_a_domain_without_the_port_has_no_way_to_it(world: World, fresh: DomainKey) -> None:
     await world.lifecycle.start(fresh)
-    assert await gui_port.read_gui_port(world.hosts.connection(world.uri), fresh.uuid) is None
+    assert await guest_port.read_port(world.hosts.connection(world.uri), fresh.uuid, GUI_PORT) is None
 
 
 def test_notices_are_shown_as_plain_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-import zstandard
 
 from qubes_manager.backend.guests.cloud_seed import write_seed
 from qubes_manager.backend.guests.tiny_guest import TinyGuest
@@ -104,7 +103,7 @@ async def test_a_packed_image_is_unpacked(world: World, made: DomainKey, shared_
     packers: dict[str, Callable[[bytes], bytes]] = {
         "gz": gzip.compress,
         "xz": lzma.compress,
-        "zst": zstandard.ZstdCompressor().compress,
+        "zst": lambda data: run_tool_now(["zstd", "-c", "-q"], data=data),
     }
     pack = packers[packed]
     source = shared_folder / f"boots.img.{packed}"
@@ -113,7 +112,7 @@ async def test_a_packed_image_is_unpacked(world: World, made: DomainKey, shared_
         world.uri, CreationRequest("packed", "red", image=source, memory=64, netvm="", graphics=False)
     )
     disk = Path(world.store.domains[key].config.disks[0].source)
-    assert disk.read_bytes() == data
+    run_tool_now(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image, disk])
     source.write_bytes(pack(data)[:-20])
     with pytest.raises(Refused, match="is damaged"):
         await world.creation.create(world.uri, CreationRequest("broken", "red", image=source))
@@ -194,6 +193,8 @@ async def test_the_command_line_makes_clones_lists_and_changes(world: World, mad
         (("bank", "netvm"), "user"),
         (("bank", "virt_mode"), "qemu"),
         (("bank", "template_for_dispvms", "True"), ""),
+        (("bank2", "default_dispvm", "None"), ""),
+        (("bank2", "default_dispvm"), "none"),
         (("bank2", "default_dispvm", "bank"), ""),
         (("bank2", "default_dispvm"), "bank"),
         (("bank", "kernelopts"), world.store.domains[made].config.kernelopts and None),

