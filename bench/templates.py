@@ -2,10 +2,8 @@
 
 import asyncio
 import functools
-import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,7 +13,7 @@ from bench import figures
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainClass, DomainKey
-from tests.conftest import CACHE
+from tests.conftest import CACHE, own_daemon
 from tests.integration.conftest import DEBIAN, World, remove_all
 
 STARTS = 3
@@ -27,14 +25,8 @@ say = functools.partial(figures.say, "templates")
 
 def main() -> None:
     """Measure and print."""
-    folder = Path(tempfile.mkdtemp(prefix="qm-bench-", dir="/var/tmp"))
-    daemon = PrivateDaemon(folder)
-    daemon.start()
-    try:
+    with own_daemon() as daemon:
         asyncio.run(measure(daemon))
-    finally:
-        daemon.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def measure(daemon: PrivateDaemon) -> None:
@@ -97,7 +89,7 @@ async def measure_starts(daemon: PrivateDaemon, world: World) -> None:
     async def until_agent(start: Callable[[], Awaitable[object]]) -> float:
         before = time.perf_counter()
         await start()
-        await world.until(lambda: world.store.domains[key].agent, "the agent answers", 180)
+        await world.until(lambda: world.store.domains[key].agent, "the agent answers")
         elapsed = time.perf_counter() - before
         await world.lifecycle.kill(key)
         return elapsed
