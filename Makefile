@@ -6,6 +6,9 @@ PYTEST := $(PYTHON) -m tests.reaper $(PYTHON) -m pytest
 # One worker more than there are cores, since each waits for its guests now and then; each has a libvirtd of its own.
 # More than four would only wait for the longest group.
 SIDE_BY_SIDE := -n $(shell expr $$(nproc) + 1) --maxprocesses 4 --no-loadscope-reorder
+# Emulated guests on a busy machine are late now and then. What fails is tried once more and named with its traceback;
+# where more than five of the thousands need that, something is wrong and the run fails.
+SECOND_TRY := --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 
 .PHONY: help run test test-fast test-debian13 lint format bench screenshots clean
 
@@ -16,10 +19,10 @@ run: $(VENV)/run.stamp ## set everything up and open the manager
 	@scripts/run
 
 test: $(VENV)/test.stamp ## all tests, with real guests and a real window on a virtual screen
-	$(PYTEST) $(SIDE_BY_SIDE)
+	$(PYTEST) $(SIDE_BY_SIDE) $(SECOND_TRY)
 
 test-fast: $(VENV)/test.stamp ## tests without the full Debian guest
-	$(PYTEST) $(SIDE_BY_SIDE) -m "not debian"
+	$(PYTEST) $(SIDE_BY_SIDE) $(SECOND_TRY) -m "not debian"
 
 test-debian13: ## all tests, in a fresh tree of Debian 13
 	scripts/test-in-debian trixie
