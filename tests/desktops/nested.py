@@ -95,6 +95,9 @@ def mutter(folder: Path) -> NestedDisplay:
     settings.parent.mkdir(parents=True)
     settings.write_text(MUTTER_SETTINGS)
     words = ["mutter", "--wayland", "--nested", "--no-x11", "--wayland-display", NestedDisplay.NAME]
-    size = "{}x{}".format(*SIZE)
-    surroundings = {"MUTTER_DEBUG_DUMMY_MODE_SPECS": size, "GSETTINGS_BACKEND": "keyfile", "XDG_CONFIG_HOME": str(folder)}
+    surroundings = {
+        "MUTTER_DEBUG_DUMMY_MODE_SPECS": "{}x{}".format(*SIZE),
+        "GSETTINGS_BACKEND": "keyfile",
+        "XDG_CONFIG_HOME": str(folder),
+    }
     return NestedDisplay(folder, words, surroundings)

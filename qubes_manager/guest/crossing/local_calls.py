@@ -114,9 +114,13 @@ class _LocalCall:
         self._opener = opener
         self._heard: asyncio.Queue[ToGuest] = asyncio.Queue(_MOST_UNREAD)
         self._is_given_up = asyncio.Event()
+        # The broker has said its last word.
+        self._is_over = asyncio.Event()
 
     def hear(self, message: ToGuest) -> None:
         """What the broker says of it; a client that reads nothing is given up."""
+        if isinstance(message, Ended | Cancel):
+            self._is_over.set()
         try:
             self._heard.put_nowait(message)
         except asyncio.QueueFull:
@@ -166,10 +170,15 @@ class _LocalCall:
                 return
 
     async def _hand_over(self, accepted: Accepted) -> None:
-        """Open the port and give it to the client; only that has it open then."""
+        """Open the port and give it to the client; only that has it open then.
+
+        A call that ends before has no host at its port any more: why it ended is what the client is to hear.
+        """
         try:
-            port = await open_for_host(self._opener, data_port(accepted.port), PORT_TIMEOUT)
+            port = await open_for_host(self._opener, data_port(accepted.port), PORT_TIMEOUT, self._is_over.is_set)
         except (OSError, TimeoutError) as error:
+            if self._is_over.is_set():
+                return
             await self._pass(
                 Ended(0, FAILED, f"the port for the data cannot be opened: {str(error) or 'the host has not'}")
             )

@@ -35,13 +35,20 @@ def has_host(port: int) -> bool:
     return not poll.poll(0)
 
 
-async def open_for_host(opener: OpenPort, name: str, timeout: float) -> int:
-    """Open a port and wait until its host is there, which has connected before it said so; raises OSError."""
+async def open_for_host(
+    opener: OpenPort, name: str, timeout: float, is_over: Callable[[], bool] = lambda: False
+) -> int:
+    """Open a port and wait until its host is there, which has connected before it said so.
+
+    Raises OSError, and TimeoutError after *timeout* seconds or when *is_over*: nobody comes any more.
+    """
     port = opener(name)
     try:
         async with asyncio.timeout(timeout):
             pause = _FIRST_PAUSE
             while not has_host(port):
+                if is_over():
+                    raise TimeoutError
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
     except BaseException:

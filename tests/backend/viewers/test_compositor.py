@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -126,9 +127,10 @@ async def test_a_way_has_room_for_few_and_leaves_nothing(listener: socket.socket
             viewer.connect(str(kept))
         assert exactly(viewers[4], 1) == b""
         held = [listener.accept()[0] for _n in range(4)]
-        # One that goes makes room.
+        # One that goes, goes there too; in which order they came is the threads'.
         viewers.pop(0).close()
-        assert exactly(held.pop(0), 1) == b""
+        [ended], _, _ = select.select(held, (), (), PATIENCE)
+        assert exactly(ended, 1) == b""
         assert not Path(way.path).parent.exists()
     # One that never came leaves nothing either.
     with way_to_compositor(listener.getsockname()) as way:

@@ -11,6 +11,7 @@ import pytest
 from qubes_manager.core.crossing.guest_messages import (
     FAILED,
     FIRST_STARTED,
+    Accepted,
     Call,
     Cancel,
     Ended,
@@ -86,6 +87,32 @@ async def test_the_end_of_a_call_that_was_given_up_is_not_taken_for_the_next_one
     assert not calls.hear(Ended(given_up.call, FAILED, "the caller has ended it"))
     assert calls.hear(Ended(last.call, FAILED, "why"))
     assert parse_to_guest((await reader.readline()).strip()) == Ended(last.call, FAILED, "why")
+    writer.close()
+    serving.cancel()
+
+
+async def test_a_call_that_ends_before_its_port_is_open_says_why_it_ended(tmp_path: Path) -> None:
+    line = Line()
+
+    def no_host(_name: str) -> int:
+        here, there = socket.socketpair()
+        there.close()
+        return here.detach()
+
+    calls = LocalCalls(line, no_host)
+    serving = asyncio.create_task(calls.serve(tmp_path / "calls"))
+    await until((tmp_path / "calls").exists)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "calls")
+    writer.write(Call(0, "my.Service", "", "vault").to_json().encode() + b"\n")
+    await until(lambda: line.heard)
+    [said] = line.heard
+    assert isinstance(said, Call)
+    calls.hear(Accepted(said.call, 0, "vault"))
+    calls.hear(Ended(said.call, FAILED, "there is no user ghost"))
+    async with asyncio.timeout(local_calls.PORT_TIMEOUT / 2):
+        assert parse_to_guest((await reader.readline()).strip()) == Ended(said.call, FAILED, "there is no user ghost")
+        assert await reader.read() == b""
+    assert line.heard == [said]
     writer.close()
     serving.cancel()
 
