@@ -120,13 +120,22 @@ class Display(ABC):
         self.press(button)
         self.release(button)
 
-    def drag(self, start: tuple[int, int], end: tuple[int, int], button: int = 1) -> None:
-        """Pull from one place to another, in some steps, as a hand does."""
+    def drag(
+        self, start: tuple[int, int], end: tuple[int, int], button: int = 1, follows: Callable[[], object] | None = None
+    ) -> None:
+        """Pull from one place to another, in some steps, as a hand does, and let go when what is pulled *follows*."""
         self.point(*start)
         self.press(button)
         for step in range(1, 9):
             self.point(*(a + (b - a) * step // 8 for a, b in zip(start, end, strict=True)))
+        if follows:
+            self.until(lambda: self._tremble(*end) or follows(), "what is dragged follows")
         self.release(button)
+
+    def _tremble(self, x: int, y: int) -> None:
+        """Move the pointer a little and back: who drags a window sees it move with the next movement only."""
+        self.point(x - 1, y)
+        self.point(x, y)
 
     @abstractmethod
     def close(self) -> None:

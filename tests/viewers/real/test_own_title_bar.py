@@ -151,7 +151,7 @@ def test_it_is_dragged_by_its_bar(seen: Seen) -> None:
     before = seen.box()
     x, y = before.x + 200, before.y + 15
     way = (40 if before.x < 600 else -40, 40 if before.y < 300 else -40)
-    seen.display.drag((x, y), (x + way[0], y + way[1]))
+    seen.display.drag((x, y), (x + way[0], y + way[1]), follows=lambda: seen.box() != before)
     seen.until(lambda picture: drawn(picture, BLUE) and seen.box() != before, "it has moved")
     assert seen.box() == replace(before, x=before.x + way[0], y=before.y + way[1])
     assert not any(line.startswith("press") for line in said.read_text().splitlines())
@@ -161,7 +161,7 @@ def test_it_is_resized_by_its_edge(seen: Seen) -> None:
     said = seen.open("pulled")
     before = seen.box()
     corner = (before.x + before.width - 2, before.y + before.height - 2)
-    seen.display.drag(corner, (corner[0] - 60, corner[1] - 40))
+    seen.display.drag(corner, (corner[0] - 60, corner[1] - 40), follows=lambda: seen.box() != before)
     seen.until_said(said, "size", 400 - 60, 300 - 40)
     after = replace(before, width=before.width - 60, height=before.height - 40)
     seen.until(lambda picture: drawn(picture, BLUE) and seen.box() == after, "it is smaller")
