@@ -129,13 +129,14 @@ class Display(ABC):
         for step in range(1, 9):
             self.point(*(a + (b - a) * step // 8 for a, b in zip(start, end, strict=True)))
         if follows:
-            self.until(lambda: self._tremble(*end) or follows(), "what is dragged follows")
+            self.until(lambda: self._tremble(end) and follows(), "what is dragged follows")
         self.release(button)
 
-    def _tremble(self, x: int, y: int) -> None:
-        """Move the pointer a little and back: who drags a window sees it move with the next movement only."""
-        self.point(x - 1, y)
-        self.point(x, y)
+    def _tremble(self, place: tuple[int, int]) -> bool:
+        """Move the pointer a little and back: a window that is dragged late follows the next movement only."""
+        self.point(place[0] - 1, place[1])
+        self.point(*place)
+        return True
 
     @abstractmethod
     def close(self) -> None:

@@ -40,8 +40,9 @@ _ITSELF = (
 # The viewer itself is started after this holds; from then on it starts nothing (``viewers/confined.py``).
 _STARTING = "execve execveat"
 _ALLOWED = (_READING, _WRITING, _MEMORY, _WAITING, _TALKING, _ITSELF, _STARTING)
-# Memory that is held without being mapped, and processes, each of which would have the limits for itself.
-_BEYOND_THE_LIMIT = "memfd_create memfd_secret shmget semget msgget mq_open io_setup fork vfork clone3"
+# Memory that is held without being mapped, and processes, each of which would have the limits for itself. What was sent
+# to a socket that listens stays with it, though who sent it has closed.
+_BEYOND_THE_LIMIT = "memfd_create memfd_secret shmget semget msgget mq_open io_setup bind listen fork vfork clone3"
 # None of these is ever tried by a library that draws.
 _DEADLY = (
     "ptrace process_vm_readv process_vm_writev process_madvise pidfd_open pidfd_getfd kcmp"
@@ -65,6 +66,8 @@ _IOCTLS = {"TCGETS": 0x5401, "FIONREAD": 0x541B, "FIONBIO": 0x5421, "FIOCLEX": 0
 # Locks, of which a file may have any number, are none of these.
 _FCNTLS = {"DUPFD": 0, "GETFD": 1, "SETFD": 2, "GETFL": 3, "SETFL": 4, "DUPFD_CLOEXEC": 1030}
 _FCNTL_LOCKS = {"SETLK": 6, "SETLKW": 7, "OFD_SETLK": 37, "OFD_SETLKW": 38}
+# As much of a command as the kernel looks at.
+_INT = 0xFFFFFFFF
 _NUMBER_OF_THREADS = 6
 _PRCTLS = {"SET_NAME": 15, "GET_NAME": 16, "SET_VMA": 0x53564D41}
 _FILTER_ALL_THREADS = 1
@@ -128,7 +131,7 @@ _GTK = _Filter(
         # The limit of data counts what is private.
         (_NO_SUCH_CALL, "mmap", (3, _MASKED_EQUAL, _MAP_SHARED_ANONYMOUS, _MAP_SHARED_ANONYMOUS)),
         (_NO_SUCH_CALL, "prlimit64", (2, _NOT_EQUAL, 0, 0), (1, _NOT_EQUAL, _NUMBER_OF_THREADS, 0)),
-        *((_NO_SUCH_CALL, "fcntl", (1, _EQUAL, command, 0)) for command in _FCNTL_LOCKS.values()),
+        *((_NO_SUCH_CALL, "fcntl", (1, _MASKED_EQUAL, _INT, command)) for command in _FCNTL_LOCKS.values()),
     ),
 )
 

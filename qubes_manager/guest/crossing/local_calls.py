@@ -114,11 +114,16 @@ class _LocalCall:
         self._opener = opener
         self._heard: asyncio.Queue[ToGuest] = asyncio.Queue(_MOST_UNREAD)
         self._is_given_up = asyncio.Event()
+        # The broker has heard of it.
+        self._is_told = False
         # The broker has said its last word.
         self._is_over = asyncio.Event()
 
     def hear(self, message: ToGuest) -> None:
         """What the broker says of it; a client that reads nothing is given up."""
+        if not self._is_told:
+            # One broker goes while the call waits to be told to the next: that is no end of it.
+            return
         if isinstance(message, Ended | Cancel):
             self._is_over.set()
         try:
@@ -136,6 +141,7 @@ class _LocalCall:
         try:
             await line.meet(_BROKER_TIMEOUT)
             await self._tell(replace(request, call=self._number))
+            self._is_told = True
         except (TimeoutError, HostGone):
             await self._pass(Ended(0, FAILED, "nobody on the host carries calls for this domain just now"))
             return
@@ -188,7 +194,9 @@ class _LocalCall:
             socket.send_fds(self._client, [_line(accepted)], [port])
         finally:
             os.close(port)
-        await self._tell(Ready(self._number))
+        # Where the broker has gone, its end is in the queue.
+        with contextlib.suppress(HostGone):
+            await self._tell(Ready(self._number))
 
     async def _follow_client(self, lines: "_Lines") -> None:
         while (message := await lines.next()) is not None:

@@ -284,8 +284,10 @@ class Judge:
     def _gather(self) -> Iterator[FromGuest]:
         """Popups stay with the windows of their domain when those go elsewhere, or go."""
         while astray := self._desktop.strays():
-            for wid in astray & self._windows.keys():
-                window = self._windows[wid]
+            for wid in astray:
+                # One may have gone with another.
+                if not (window := self._windows.get(wid)):
+                    continue
                 if bring_back(self._desktop, window):
                     yield self._moved(window)
                 else:

@@ -16,6 +16,7 @@ from qubes_manager.core.crossing.guest_messages import (
     Cancel,
     Ended,
     FromGuest,
+    Ready,
     StandsStill,
     Start,
     parse_to_guest,
@@ -24,6 +25,7 @@ from qubes_manager.guest.crossing import local_calls
 from qubes_manager.guest.crossing.broker_line import BrokerLine
 from qubes_manager.guest.crossing.daemon import Daemon
 from qubes_manager.guest.crossing.local_calls import LocalCalls
+from qubes_manager.guest.crossing.ports import HostGone
 from qubes_manager.guest.crossing.running import Running
 from qubes_manager.services.broker.guests.host_calls import READY_PATIENCE
 from tests.guest.crossing.played_broker import service
@@ -115,6 +117,68 @@ async def test_a_call_that_ends_before_its_port_is_open_says_why_it_ended(tmp_pa
     assert line.heard == [said]
     writer.close()
     serving.cancel()
+
+
+async def test_a_call_that_waits_to_be_told_outlives_the_broker_before(tmp_path: Path) -> None:
+    class Slow(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_asked, self.goes_on = asyncio.Event(), asyncio.Event()
+
+        async def tell(self, message: FromGuest) -> None:
+            self.is_asked.set()
+            await self.goes_on.wait()
+            await super().tell(message)
+
+    line = Slow()
+    calls = LocalCalls(line, lambda _name: -1)
+    serving = asyncio.create_task(calls.serve(tmp_path / "calls"))
+    await until((tmp_path / "calls").exists)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "calls")
+    writer.write(Call(0, "my.Service", "", "vault").to_json().encode() + b"\n")
+    await line.is_asked.wait()
+    calls.lose()
+    line.goes_on.set()
+    await until(lambda: line.heard)
+    [said] = line.heard
+    assert isinstance(said, Call)
+    calls.hear(Ended(said.call, 3, "the service's"))
+    assert parse_to_guest((await reader.readline()).strip()) == Ended(said.call, 3, "the service's")
+    writer.close()
+    serving.cancel()
+
+
+async def test_a_broker_that_goes_when_the_port_is_open_is_what_is_said(tmp_path: Path) -> None:
+    ends: list[socket.socket] = []
+
+    def open_port(_name: str) -> int:
+        here, there = socket.socketpair()
+        ends.append(there)
+        return here.detach()
+
+    class Going(Line):
+        async def tell(self, message: FromGuest) -> None:
+            if isinstance(message, Ready):
+                calls.lose()
+                raise HostGone
+            await super().tell(message)
+
+    line = Going()
+    calls = LocalCalls(line, open_port)
+    serving = asyncio.create_task(calls.serve(tmp_path / "calls"))
+    await until((tmp_path / "calls").exists)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "calls")
+    writer.write(Call(0, "my.Service", "", "vault").to_json().encode() + b"\n")
+    await until(lambda: line.heard)
+    [said] = line.heard
+    assert isinstance(said, Call)
+    calls.hear(Accepted(said.call, 0, "vault"))
+    last = (await reader.read()).splitlines()[-1]
+    assert parse_to_guest(last) == Ended(0, FAILED, "the connection to the host was lost")
+    writer.close()
+    serving.cancel()
+    for end in ends:
+        end.close()
 
 
 async def test_a_service_that_cannot_be_begun_by_a_fault_of_ours_says_so(

@@ -490,3 +490,15 @@ def test_the_viewer_s_memory_holds_all_windows(judging: Judging) -> None:
     # What the user makes larger may be so, but not without end either.
     assert watched.judge.placed(4, Box(6, 6, 2500, 2000)) == []
     assert watched.judge.placed(5, Box(6, 6, 2500, 2000)) == [LostWindow(5)]
+
+
+def test_popups_that_go_with_another_are_no_trouble(judging: Judging) -> None:
+    watched = judging(screens=[Box(0, 0, 1000, 1000)])
+    watched.asked(1, Box(-900, 200, 980, 500))
+    watched.judge.placed(1, Box(-900, 200, 980, 500))
+    watched.asked(2, Box(-900, 100, 800, 600), managed=False, transient_for=1)
+    watched.asked(3, Box(-900, 100, 800, 600), managed=False, transient_for=2)
+    # Leaves no room for others to be brought back into.
+    watched.asked(4, Box(6, 6, 980, 895), managed=False, transient_for=1)
+    said = watched.admit(MoveResize(1, Box(900, 200, 90, 500)))
+    assert {2, 3} <= {packet.wid for packet in said if isinstance(packet, LostWindow)}, said
