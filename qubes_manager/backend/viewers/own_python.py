@@ -32,7 +32,8 @@ _QT = (
     "Qt/plugins/wayland-shell-integration/libxdg-shell.so",
 )
 _SHIBOKEN = ("__init__.py", "__pycache__", "*.so*")
-# What it loads in the place of its own support for signatures; the first and the last version that this was tried with.
+# What it loads in the place of its own support for signatures; the first and the last version that this works with: at
+# an argument of a wrong name 6.12 ends the viewer.
 _SIGNATURES = "shiboken6/files.dir/shibokensupport/signature/loader.py"
 _TRIED = ((6, 8), (6, 11))
 # Is needed whole; where it is not installed it is not used.

@@ -299,6 +299,14 @@ application.exec()
 """
 
 
+# With others a viewer loads what Qt brings (own_python.py).
+tried_qt = pytest.mark.skipif(
+    not own_python._TRIED[0] <= own_python._version() <= own_python._TRIED[1],
+    reason="this version of PySide6 was not tried without its signatures",
+)
+
+
+@tried_qt
 def test_a_viewer_loads_nothing_of_qt_and_python_that_it_has_no_use_for(environment: dict[str, str]) -> None:
     done = run("import json, sys, qubes_manager.viewers.gui_program\nprint(json.dumps(list(sys.modules)))", environment)
     loaded = set(json.loads(done.stdout))
@@ -315,6 +323,7 @@ def test_a_qt_that_was_not_tried_is_loaded_with_all_that_it_has(
     assert done.stdout == "True\n", done.stderr
 
 
+@tried_qt
 def test_what_is_asked_of_qt_wrongly_is_an_error_as_elsewhere(environment: dict[str, str]) -> None:
     calls = ("QPoint().setX('left')", "QPoint(1, 2, 3)", "QTimer(None, nonsense=3)", "QRegion() + 3")
     code = f"""
