@@ -160,10 +160,11 @@ class GuestWindow(QWindow):
         else:
             self.fit()
 
-    def follow_screen(self, *, is_told: bool) -> bool:
+    def follow_screen(self, ratio: float, *, is_told: bool) -> bool:
         """Get the scale of the screen, where its own has changed; returns whether it is yet to come.
 
-        A window that *is_told* by the desktop waits for that, others come to the screen anew.
+        A window that *is_told* by the desktop waits for that, which may have come before its screen's own (*ratio*
+        pixels to a unit); others come to the screen anew.
         """
         before, self._screen_ratio = self._screen_ratio, self.screen().devicePixelRatio()
         if self._screen_ratio == before or not self.isVisible():
@@ -171,7 +172,8 @@ class GuestWindow(QWindow):
         if not is_told:
             # Not in the midst of the change, and not when the window has gone until then.
             QTimer.singleShot(0, self, self._reopen)
-        return True
+            return True
+        return self.devicePixelRatio() != ratio
 
     def _reopen(self) -> None:
         if self.isVisible():

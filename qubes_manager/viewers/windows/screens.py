@@ -47,6 +47,10 @@ class Screens:
         screens = self._application.screens()
         return screens.index(window.screen()) if window.screen() in screens else -1
 
+    def ratio_of(self, window: GuestWindow) -> float:
+        """How many pixels a unit has on a window's screen."""
+        return self._ratio_of(window.screen())
+
     @property
     def ratio(self) -> float:
         """How many of the guest's pixels one of Qt's units has."""

@@ -293,7 +293,7 @@ class Windows:
         """See that windows on a screen whose scale has changed hear of it, and the judge where all of them are now."""
         self._cursor.rescale(self._screens.ratio)
         for window in list(self._windows.values()):
-            if not window.follow_screen(is_told=self._platform.tells_scales):
+            if not window.follow_screen(self._screens.ratio_of(window), is_told=self._platform.tells_scales):
                 self._rescale(window)
             self.moved_on(window)
         self.flush()

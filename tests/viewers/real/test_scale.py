@@ -62,8 +62,21 @@ def test_a_window_that_comes_to_a_screen_of_another_scale_keeps_its_name(shown: 
     windows = [shown.terminal(title, "exec cat", "-class", title) for title in ("first", "second")]
     names = [wayland.app_id(window) for window in windows]
     assert names[0] != names[1], names
+    before = [wayland.box(window) for window in windows]
     wayland.set_scale(2)
-    # Sway 1.7 has them come anew.
-    wayland.until(lambda: not {*windows}.intersection(wayland.windows("[work]")), "they come to the screen anew")
+
+    def have_their_size() -> bool:
+        """Where the compositor does not tell windows of their scale (sway 1.7), they have come anew for that."""
+        try:
+            boxes = [wayland.box(wayland.window(f"[work] {title}")) for title in ("first", "second")]
+        except KeyError:
+            return False
+        # A unit has two pixels.
+        return all(
+            abs(box.width - old.width) < 2 and abs(box.height - old.height) < 2
+            for box, old in zip(boxes, before, strict=True)
+        )
+
+    wayland.until(have_their_size, "their size")
     again = [wayland.window(f"[work] {title}") for title in ("first", "second")]
     assert [wayland.app_id(window) for window in again] == names

@@ -362,12 +362,19 @@ def test_a_window_that_is_not_seen_yet_changes_no_scale_that_the_compositor_tell
     assert not changes
 
 
+def test_a_window_that_was_told_of_its_scale_before_its_screen_does_not_wait_for_it(guest: Guest) -> None:
+    window = guest.open(1, Box(40, 50, 300, 200))
+    for ratio, waits in ((1.0, False), (2.0, True)):
+        window._screen_ratio = 2.0
+        assert window.follow_screen(ratio, is_told=True) is waits
+
+
 def test_a_window_that_closes_just_when_its_screen_has_another_scale_is_asked_no_more(
     guest: Guest, capfd: pytest.CaptureFixture[str]
 ) -> None:
     window = guest.open(1, Box(40, 50, 300, 200))
     window._screen_ratio = 2.0
-    window.follow_screen(is_told=False)
+    assert window.follow_screen(1.0, is_told=False)
     guest.say(LostWindow(1))
     guest.settle()
     assert "already deleted" not in capfd.readouterr().err
