@@ -147,7 +147,9 @@ LIES = {
     "a file without end": Lie("more comes than was said", hostile([giant()], b""), Offer(5, 1), (5, 1), then="zeros"),
     "less sent than came": Lie("sent more than|than the 7", HALF, sent=7),
     "more sent than comes": Lie(
-        "not sent what it announced|not moved a byte|let this wait for", hostile([file("small")])[:600], sent=1 << 53
+        "not sent what it announced|not moved a byte|let this wait for|sent anything for",
+        hostile([file("small")])[:600],
+        sent=1 << 53,
     ),
     "a negative number sent": Lie("let this wait for|sent anything for", hostile([file("small")])[:600], sent=-1),
 }
