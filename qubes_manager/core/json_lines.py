@@ -117,6 +117,15 @@ class Fields:
             raise BadMessage(f"{name} is no whole number from 0 to {high}: {shown(value)}")
         return value
 
+    def numbers(self, name: str, most: int) -> tuple[int, ...]:
+        """At most *most* whole numbers, none below 0."""
+        value = self._value(name)
+        if not isinstance(value, list) or len(value) > most or not all(type(item) is int for item in value):
+            raise BadMessage(f"{name} is no list of at most {most} numbers: {shown(value)}")
+        if any(not 0 <= item <= MAX_COUNT for item in value):
+            raise BadMessage(f"{name} has a number below 0 or beyond {MAX_COUNT}")
+        return tuple(value)
+
     def truth(self, name: str) -> bool:
         """Either true or false."""
         value = self._value(name)

@@ -7,12 +7,12 @@ files from the start; into others they go as an archive.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from importlib.resources.abc import Traversable
+
+from qubes_manager.backend.host.own_modules import modules_of
 
 FOLDER = "usr/lib/qubes-manager"
 # Its first line is the digest, which the service program tells the host; then come the places of all files.
@@ -69,8 +69,6 @@ from {module} import main
 
 sys.exit(main(sys.argv[1:]))
 """
-_IMPORT = re.compile(rb"^ *(?:from|import) (qubes_manager[\w.]*)(?: import (\([^)]*\)|.*))?$", re.MULTILINE)
-_FOR_CHECKERS = re.compile(rb"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
 # Characters of the digest.
 _SHORT = 16
 
@@ -108,51 +106,8 @@ def tool_files() -> Mapping[str, ToolFile]:
 
 @lru_cache(1)
 def _modules() -> Mapping[str, bytes]:
-    """The modules by their places below the folder of all: those of ``guest``, and whatever they need."""
-    package = resources.files("qubes_manager")
-    found: dict[str, bytes] = {}
-    waiting, seen = [f"guest/{place}" for place in _python_files(package / "guest")], set[str]()
-    while waiting:
-        place = waiting.pop()
-        if f"qubes_manager/{place}" in found:
-            continue
-        data = (package / place).read_bytes()
-        found[f"qubes_manager/{place}"] = data
-        names = set(_imported(data)) - seen
-        seen |= names
-        waiting += [needed for name in names for needed in _places(package, name)]
-    return found
-
-
-def _python_files(folder: Traversable, prefix: str = "") -> Iterator[str]:
-    """``debian`` holds programs that are no modules."""
-    for entry in folder.iterdir():
-        place = f"{prefix}{entry.name}"
-        if entry.is_dir() and place != "debian":
-            yield from _python_files(entry, f"{place}/")
-        elif entry.name.endswith(".py"):
-            yield place
-
-
-def _imported(source: bytes) -> Iterator[str]:
-    """Names of ours that a module imports; some are no modules but what is in them."""
-    # The compiler's own reader takes twenty times as long, and the window asks for the digest.
-    for match in _IMPORT.finditer(_FOR_CHECKERS.sub(b"", source)):
-        module, names = match[1].decode(), (match[2] or b"").decode()
-        yield module
-        yield from (f"{module}.{name}" for name in re.findall(r"\w+", names))
-
-
-def _places(package: Traversable, name: str) -> Iterator[str]:
-    """The module of that name, if it is one of ours, and the packages that it is in."""
-    _top, *parts = name.split(".")
-    for count in range(len(parts) + 1):
-        path = "/".join(parts[:count])
-        yield from (
-            place.removeprefix("/")
-            for place in (f"{path}.py", f"{path}/__init__.py")
-            if package.joinpath(place.removeprefix("/")).is_file()
-        )
+    """The modules by their places below the folder of all; ``debian`` holds programs that are no modules."""
+    return modules_of("guest", but=("debian",))
 
 
 def _others() -> Mapping[str, bytes]:

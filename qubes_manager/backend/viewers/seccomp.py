@@ -136,6 +136,19 @@ _GTK = _Filter(
 )
 
 
+# What gives a domain its address has the rights over its namespace that it does not start without. It is kept from the
+# packet filter there, which they would open (socket(AF_NETLINK, …, NETLINK_NETFILTER)), and from what sees all packets.
+_NETFILTER = 12
+_DHCP = _Filter(
+    _ALLOW,
+    ((_NO_SUCH_CALL, _DEADLY),),
+    (
+        (_NO_SUCH_CALL, "socket", (0, _MASKED_EQUAL, _INT, socket.AF_NETLINK), (2, _MASKED_EQUAL, _INT, _NETFILTER)),
+        (_NO_SUCH_CALL, "socket", (0, _MASKED_EQUAL, _INT, socket.AF_PACKET)),
+    ),
+)
+
+
 @contextlib.contextmanager
 def filter_file(*, is_ours: bool = True) -> Iterator[int]:
     """A descriptor that bubblewrap reads a viewer's filter from; raises NotFound, QubesManagerError."""
@@ -148,11 +161,19 @@ def compiled(machine: str | None = None, *, is_ours: bool = True) -> bytes:
 
     *is_ours* says whether it is for a viewer of our own.
     """
+    return _compiled(_OURS if is_ours else _GTK, machine)
+
+
+def compiled_for_dhcp(machine: str | None = None) -> bytes:
+    """Return the filter for what gives domains their addresses; raises as ``compiled``."""
+    return _compiled(_DHCP, machine)
+
+
+def _compiled(wanted: _Filter, machine: str | None) -> bytes:
     machine = machine or os.uname().machine
     if machine not in _ARCHITECTURES:
         raise NotFound(f"no viewers can be run on {machine}: which calls of its kernel they need is not known")
     library = _library()
-    wanted = _OURS if is_ours else _GTK
     context = library.seccomp_init(wanted.default)
     if not context:
         raise QubesManagerError("libseccomp makes no filter")

@@ -1,0 +1,98 @@
+"""The program that libvirt starts in QEMU's place, as files that the user of QEMU may read. All block."""
+
+import contextlib
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from qubes_manager.backend.host.host_facts import SYSTEM_PYTHON
+from qubes_manager.backend.host.own_modules import modules_of
+from qubes_manager.backend.viewers.seccomp import compiled_for_dhcp
+from qubes_manager.core.firewall.isolation import EMULATORS
+
+_FILTER = "dhcp.seccomp"
+# No user's own packages take part, and it starts 15 ms sooner without looking for them.
+_LAUNCHER = """#!{python} -IS
+import sys
+
+sys.path.insert(0, {modules!r})
+from pathlib import Path
+
+from qubes_manager.network.emulator import main
+
+main({qemu!r}, Path({folder!r}), sys.argv[1:])
+"""
+# The first moment that the format of archives knows: what does not change is not written anew.
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorFiles:
+    """The folder of the emulators and of their keepers' sockets and logs, for the libvirt whose data is in *data*."""
+
+    folder: Path
+
+    def emulator(self, qemu: str) -> Path:
+        """Where what stands in for the program at the path *qemu* is."""
+        return self.folder / Path(qemu).name
+
+    def install(self, qemu: str) -> Path:
+        """Put all files in place that are not as they are to be, and return the emulator's path; raises OSError."""
+        self._make_folder()
+        archive, digest = _archive()
+        modules = self.folder / f"program-{digest}.zip"
+        launcher = _LAUNCHER.format(python=SYSTEM_PYTHON, modules=str(modules), qemu=qemu, folder=str(self.folder))
+        self._put(modules, archive, 0o644)
+        self._put(self.folder / _FILTER, compiled_for_dhcp(), 0o644)
+        emulator = self.emulator(qemu)
+        # libvirt asks anew what it can do when it has changed.
+        self._put(emulator, launcher.encode(), 0o755)
+        return emulator
+
+    def _make_folder(self) -> None:
+        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        owner = next(path for path in (self.folder, *self.folder.parents) if path.exists()).stat()
+        for path in reversed(missing):
+            path.mkdir(mode=0o700)
+            self._own(path, owner)
+
+    def _put(self, path: Path, data: bytes, mode: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
+                return
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            new.write_bytes(data)
+            new.chmod(mode)
+            self._own(new, self.folder.stat())
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+
+    @staticmethod
+    def _own(path: Path, like: os.stat_result) -> None:
+        """Root makes files for the user whose libvirt it is."""
+        if os.geteuid() == 0:
+            os.chown(path, like.st_uid, like.st_gid)
+
+
+def emulator_files(volumes: Path) -> EmulatorFiles:
+    """The files for a libvirt that keeps our volumes in the folder *volumes*."""
+    return EmulatorFiles(volumes.parent / EMULATORS)
+
+
+@lru_cache(1)
+def _archive() -> tuple[bytes, str]:
+    """Our modules that run beside QEMU as one file, and what tells it from those of other versions."""
+    modules: Mapping[str, bytes] = modules_of("network")
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for place, data in sorted(modules.items()):
+            archive.writestr(zipfile.ZipInfo(place, _MOMENT), data)
+    data = made.getvalue()
+    return data, hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,108 @@
+"""What is asked of a domain's keeper while the domain runs, and what it answers: one line of JSON each."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Self
+
+from qubes_manager.core.errors import BadInput
+from qubes_manager.core.firewall.firewall import MAX_RULES, Firewall, parse_firewall
+from qubes_manager.core.json_lines import BadMessage, Fields, Message, Wire
+
+# Bytes of a line: as many rules as there may be, each as long as it may be.
+MAX_CONTROL_LINE = 1 << 20
+_MAX_RULES_TEXT = MAX_CONTROL_LINE // 2
+_MAX_WORDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SetFirewall(Message):
+    """From now on these rules hold."""
+
+    TYPE: ClassVar[str] = "set"
+    rules: str
+    home: bool
+
+    @classmethod
+    def of(cls, fields: Fields) -> Self:
+        """Read it; raises BadMessage."""
+        return cls(fields.raw("rules", _MAX_RULES_TEXT), fields.truth("home"))
+
+
+@dataclass(frozen=True, slots=True)
+class AskNetwork(Message):
+    """How is it?"""
+
+    TYPE: ClassVar[str] = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkState(Message):
+    """How a domain's network is: why there is no way out, which rules hold, and what went through each.
+
+    *counts* has packets and bytes of each rule, *refused* those of what none let through; *troubles* are names that are not
+    known, each followed by why.
+    """
+
+    TYPE: ClassVar[str] = "state"
+    trouble: str
+    rules: str
+    home: bool
+    counts: tuple[tuple[int, int], ...] = ()
+    refused: tuple[int, int] = (0, 0)
+    troubles: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, fields: Fields) -> Self:
+        """Read it; raises BadMessage."""
+        counts = fields.numbers("counts", 2 * (MAX_RULES + 1))
+        pairs = tuple(zip(counts[::2], counts[1::2], strict=True))
+        if not pairs:
+            raise BadMessage("counts are missing")
+        return cls(
+            fields.sentence("trouble", _MAX_WORDS),
+            fields.raw("rules", _MAX_RULES_TEXT),
+            fields.truth("home"),
+            pairs[1:],
+            pairs[0],
+            fields.sentences("troubles", 2 * MAX_RULES, _MAX_WORDS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Message):
+    """What was asked was not done, and why."""
+
+    TYPE: ClassVar[str] = "failed"
+    reason: str
+
+    @classmethod
+    def of(cls, fields: Fields) -> Self:
+        """Read it; raises BadMessage."""
+        return cls(fields.sentence("reason", _MAX_WORDS))
+
+
+QUESTIONS: Wire[SetFirewall | AskNetwork] = Wire(SetFirewall | AskNetwork, MAX_CONTROL_LINE)
+ANSWERS: Wire[NetworkState | Failed] = Wire(NetworkState | Failed, MAX_CONTROL_LINE)
+
+
+def state_line(state: NetworkState) -> str:
+    """The state as a line, whose counts are one list that begins with what was refused."""
+    counts = [number for pair in (state.refused, *state.counts) for number in pair]
+    return json.dumps({"type": state.TYPE, **asdict(state), "counts": counts, "refused": None})
+
+
+def read_rules(text: str, now: float) -> Firewall:
+    """Return the firewall that the variable of a domain's emulator tells; raises BadInput.
+
+    Its first line says whether the home network is on, and the rules follow.
+    """
+    first, _end, lines = text.partition("\n")
+    if first not in ("home=on", "home=off"):
+        raise BadInput("home", first[:80], "begin with home=on or home=off")
+    return parse_firewall(lines, now, home=first == "home=on")
+
+
+def rules_text(firewall: Firewall) -> str:
+    """As ``read_rules`` reads it."""
+    return f"home={'on' if firewall.home else 'off'}\n{firewall.lines}"
+

@@ -1,0 +1,39 @@
+"""The addresses that a domain has and sees."""
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+
+# The only address beyond its own network that is no real one: whatever answers DNS for this machine.
+DNS4 = ipaddress.IPv4Address("10.139.1.1")
+DNS6 = ipaddress.IPv6Address("fd51:7562:6573:139::1")
+DNS_PORT = 53
+_NETWORK = ipaddress.IPv4Network("10.137.0.0/16")
+# Ours by RFC 4193.
+_NETWORK6 = ipaddress.IPv6Network("fd51:7562:6573::/48")
+# What the namespace itself has on its way out; nobody sees them but the two ends of that.
+UPLINK4, UPLINK_GATEWAY4 = "10.138.0.2", "10.138.0.1"
+UPLINK6, UPLINK_GATEWAY6 = "fd51:7562:6573:138::2", "fe80::1"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestNetwork:
+    """The network of one card: a domain always gets the same one, most likely no other domain has it."""
+
+    gateway: ipaddress.IPv4Address
+    guest: ipaddress.IPv4Address
+    gateway6: ipaddress.IPv6Address
+    prefix6: ipaddress.IPv6Network
+
+
+def guest_network(uuid: str) -> GuestNetwork:
+    """Return the network of the domain with that UUID."""
+    digest = hashlib.sha256(uuid.encode()).digest()
+    base = int(_NETWORK.network_address) + (digest[0] << 8)
+    prefix = ipaddress.IPv6Network((int(_NETWORK6.network_address) + (digest[0] << 72 | digest[1] << 64), 64))
+    return GuestNetwork(
+        gateway=ipaddress.IPv4Address(base + 1),
+        guest=ipaddress.IPv4Address(base + 2 + digest[1] % 253),
+        gateway6=prefix[1],
+        prefix6=prefix,
+    )

@@ -1,0 +1,127 @@
+"""What libvirt starts in QEMU's place: it connects the domain's network card to a namespace of its own, then is QEMU.
+
+The process id and the descriptors that libvirt knows stay QEMU's. QEMU itself is in an empty network namespace: what it
+would listen on or connect to is nobody's. Where a domain has no user networking, and where libvirt asks what QEMU can do,
+there is nothing to be kept apart, and QEMU is started as it is.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from qubes_manager.network import netdevs
+from qubes_manager.network.namespaces import enter_new, open_tap
+
+# The variable in which the domain's XML tells its rules.
+RULES = "QUBES_MANAGER_FIREWALL"
+_MAX_ERROR = 500
+
+
+def main(qemu: str, folder: Path, words: Sequence[str]) -> NoReturn:
+    """Become the program at the path *qemu*; *folder* is where the keepers of all domains have their files."""
+    rules = os.environ.pop(RULES, "")
+    cards = netdevs.user_netdevs(words)
+    if not cards:
+        os.execv(qemu, [qemu, *words])
+    try:
+        taps = _connect(folder, netdevs.domain_uuid(words), rules, list(cards.values()))
+        enter_new(as_root=False)
+    except OSError as error:
+        sys.exit(f"qubes-manager: this domain's network cannot be kept apart here: {error}")
+    for tap in taps:
+        os.set_inheritable(tap, True)
+    placed = [(place, name, tap) for (place, name), tap in zip(cards.items(), taps, strict=True)]
+    os.execv(qemu, [qemu, *netdevs.with_taps(words, placed)])
+
+
+def _connect(folder: Path, uuid: str, rules: str, cards: list[str]) -> list[int]:
+    """Start what keeps the namespace, and return the descriptors of the cards; raises OSError."""
+    ours, theirs = socket.socketpair()
+    # libvirt watches this process; what outlives it must be nobody's child.
+    if not (middle := os.fork()):
+        os.setsid()
+        if not os.fork():
+            ours.close()
+            _keep(folder, uuid, rules, len(cards), theirs)
+        os._exit(0)
+    theirs.close()
+    os.waitpid(middle, 0)
+    word, taps, _flags, _sender = socket.recv_fds(ours, _MAX_ERROR, len(cards))
+    if len(taps) != len(cards):
+        raise OSError(word.decode("utf-8", "replace") or "its keeper has ended")
+    return list(taps)
+
+
+def _keep(folder: Path, uuid: str, rules: str, cards: int, emulator: socket.socket) -> NoReturn:
+    """Be the keeper: first make the namespace, in a process that then does nothing but hold it."""
+    # The parent may have ended by now: its number is in the socket.
+    qemu = _peer(emulator)
+    pidfd = os.pidfd_open(qemu)
+    to_keeper, to_holder = socket.socketpair()
+    holds, held = os.pipe()
+    holder = os.fork()
+    if not holder:
+        to_keeper.close()
+        os.close(held)
+        _hold(uuid, cards, emulator, to_holder, holds)
+    for file in (emulator, to_holder):
+        file.close()
+    os.close(holds)
+    _let_go_of_the_rest({pidfd, to_keeper.fileno(), held})
+    from qubes_manager.network.keeper import run  # what it needs takes longer to load than QEMU may wait
+
+    run(folder, uuid, rules, pidfd, holder, to_keeper)
+    os._exit(0)
+
+
+def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket, holds: int) -> NoReturn:
+    """Make the namespace, hand its parts out, and stay in it until the keeper ends."""
+    from qubes_manager.network.addresses import guest_network
+    from qubes_manager.network.inside import listen_for_dns, set_up
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        enter_new(as_root=True)
+        taps = [open_tap(f"card{number or ''}") for number in range(cards)]
+        socket.send_fds(emulator, [b"taps"], taps)
+    except OSError as error:
+        emulator.send(str(error).encode()[:_MAX_ERROR])
+        os._exit(1)
+    emulator.close()
+    for tap in taps:
+        os.close(tap)
+    try:
+        set_up(guest_network(uuid))
+        socket.send_fds(keeper, [b"ready"], [s.detach() for s in listen_for_dns()])
+    except OSError as error:
+        keeper.send(str(error).encode()[:_MAX_ERROR])
+        os._exit(1)
+    os.dup2(holds, 0)
+    os.dup2(os.open("/dev/null", os.O_RDWR), 1)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.execv("/bin/cat", ["qubes-manager-network"])
+
+
+def _peer(emulator: socket.socket) -> int:
+    """The process that made the other end."""
+    credentials = emulator.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[:4], sys.byteorder)
+
+
+def _let_go_of_the_rest(kept: set[int]) -> None:
+    """Close what libvirt gave to QEMU alone, and what the user's terminal would be."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > 2 and number not in kept:
+            try:
+                os.close(number)
+            except OSError:
+                continue
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.close(nothing)
+    os.chdir("/")

@@ -1,0 +1,117 @@
+"""What is set up in a domain's network namespace: by its holder at the start, by its keeper from outside later."""
+
+import asyncio
+import json
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from qubes_manager.network.addresses import DNS4, DNS6, DNS_PORT, GuestNetwork
+from qubes_manager.network.ruleset import CARD, MOST_REFUSED, REFUSED, TABLE
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# The same for all: domains that see each other's are none.
+_GATEWAY_MAC = "02:51:75:62:65:73"
+_SYSCTLS = {
+    "ipv4/ip_forward": "1",
+    "ipv6/conf/all/forwarding": "1",
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv4/conf/all/accept_redirects": "0",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/all/rp_filter": "0",
+}
+_TOOL_SECONDS = 20.0
+_MAX_ANSWER = 1 << 20
+
+
+def set_up(network: GuestNetwork) -> None:
+    """Configure the namespace that this process is in, as its root; raises OSError."""
+    for name, value in _SYSCTLS.items():
+        Path("/proc/sys/net", name).write_text(value)
+    lines = (
+        "link set lo up",
+        f"addr add {DNS4}/32 dev lo",
+        f"addr add {DNS6}/128 dev lo nodad",
+        f"link set {CARD} address {_GATEWAY_MAC}",
+        f"addr add {network.gateway}/24 dev {CARD}",
+        f"addr add {network.gateway6}/64 dev {CARD} nodad",
+        f"link set {CARD} up",
+    )
+    try:
+        subprocess.run(
+            ["ip", "-batch", "-"],
+            input="\n".join(lines) + "\n",
+            env={"PATH": PATH},
+            capture_output=True,
+            text=True,
+            timeout=_TOOL_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
+        raise OSError(f"its interfaces cannot be set up: {getattr(error, 'stderr', '') or error}") from error
+
+
+def listen_for_dns() -> list[socket.socket]:
+    """Return sockets of this namespace for DNS: of IPv4 and of IPv6, UDP and TCP of each."""
+    sockets = []
+    for family, address in ((socket.AF_INET, DNS4), (socket.AF_INET6, DNS6)):
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            opened = socket.socket(family, kind)
+            opened.bind((str(address), DNS_PORT))
+            if kind == socket.SOCK_STREAM:
+                opened.listen(16)
+            sockets.append(opened)
+    return sockets
+
+
+class Inside:
+    """Runs tools in the namespace that a process holds, as its root."""
+
+    def __init__(self, holder: int) -> None:
+        self.holder = holder
+
+    def command(self, *words: str) -> list[str]:
+        """The command line that runs a tool in there."""
+        return ["nsenter", f"--target={self.holder}", "--user", "--net", "--preserve-credentials", *words]
+
+    async def put_rules(self, text: str) -> None:
+        """Put rules into effect, all or none of them; raises OSError."""
+        await self._run("nft", "-f", "-", feed=text)
+
+    async def counters(self) -> dict[str, tuple[int, int]]:
+        """Return packets and bytes by the names of counters; raises OSError."""
+        found = await self._list("counters", "table", "inet", TABLE)
+        return {c["name"]: (c["packets"], c["bytes"]) for entry in found if (c := entry.get("counter"))}
+
+    async def refused(self) -> list[tuple[str, str, int]]:
+        """Return where to the domain was refused lately: address, protocol and port; raises OSError."""
+        places = []
+        for version in (4, 6):
+            for entry in await self._list("set", "inet", TABLE, f"{REFUSED}{version}"):
+                for element in entry.get("set", {}).get("elem", ())[:MOST_REFUSED]:
+                    address, protocol, port = element["elem"]["val"]["concat"]
+                    places.append((str(address), str(protocol), int(port)))
+        return places
+
+    async def _list(self, *what: str) -> list[dict[str, Any]]:
+        answer = json.loads(await self._run("nft", "--json", "list", *what))
+        return list(answer["nftables"])
+
+    async def _run(self, *words: str, feed: str = "") -> bytes:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*words), stdin=pipe, stdout=pipe, stderr=pipe, env={"PATH": PATH, "LC_ALL": "C"}
+        )
+        try:
+            async with asyncio.timeout(_TOOL_SECONDS):
+                answer, errors = await process.communicate(feed.encode())
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise OSError(f"{words[0]} does not answer") from None
+        if process.returncode or len(answer) > _MAX_ANSWER:
+            # libkmod, and not nft, complains of kernels without modules.
+            lines = [line for line in errors.decode("utf-8", "replace").splitlines() if "kmod" not in line and line]
+            raise OSError(f"{words[0]} refuses: {' '.join(lines[:3]) or process.returncode}")
+        return answer

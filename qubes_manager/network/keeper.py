@@ -1,0 +1,226 @@
+"""Looks after a domain's network from its start to its end, in a process of its own beside QEMU.
+
+It is this machine's side: it runs the way out and what gives the guest its address, follows this machine's addresses,
+looks names up, and changes the rules when it is asked. Nothing goes through before the first rules are in effect; when it
+ends, for whatever reason, the way out ends with it, and the rules stay.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from qubes_manager.core.background import Background
+from qubes_manager.core.errors import BadInput, QubesManagerError
+from qubes_manager.core.firewall.control import Failed, NetworkState, SetFirewall, read_rules, state_line
+from qubes_manager.core.firewall.firewall import Firewall, parse_firewall
+from qubes_manager.network.addresses import guest_network
+from qubes_manager.network.control_server import ControlServer
+from qubes_manager.network.dhcp import dhcp_command, filter_path
+from qubes_manager.network.dns_relay import DnsRelay
+from qubes_manager.network.host import HostChanges, HostNetwork, end_with_parent, read_host_network
+from qubes_manager.network.inside import PATH, Inside
+from qubes_manager.network.log import NetworkLog
+from qubes_manager.network.names import Names
+from qubes_manager.network.ruleset import MAX_GENERATION, REFUSED, Surroundings, counter, first_rules, ruleset
+from qubes_manager.network.uplink import Uplink
+
+# Seconds between two looks at what was refused, and a pause before what has ended is started anew.
+_LOOK, _PAUSE = 10.0, 2.0
+_SOCKETS = 4
+
+
+def run(folder: Path, uuid: str, rules: str, qemu: int, holder: int, namespace: socket.socket) -> None:
+    """Look after the namespace that *holder* is in until the process behind the descriptor *qemu* ends."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    log = NetworkLog(folder / f"{uuid}.log")
+    try:
+        asyncio.run(_keep(folder, uuid, rules, qemu, holder, namespace, log))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the log is the only place to say it
+        log(f"the network has ended: {type(error).__name__}: {error}")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGKILL)
+
+
+async def _keep(
+    folder: Path, uuid: str, rules: str, qemu: int, holder: int, namespace: socket.socket, log: NetworkLog
+) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(qemu, ended.set)
+    namespace.setblocking(True)
+    word, files, _flags, _sender = await asyncio.to_thread(socket.recv_fds, namespace, 1000, _SOCKETS)
+    if len(files) != _SOCKETS:
+        raise OSError(word.decode("utf-8", "replace"))
+    keeper = Keeper(folder, uuid, holder, log)
+    begun = asyncio.create_task(keeper.begin(rules, [socket.socket(fileno=file) for file in files]))
+    try:
+        waiting = asyncio.create_task(ended.wait())
+        await asyncio.wait((begun, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if begun.done():
+            await begun
+        await waiting
+    finally:
+        await keeper.end()
+
+
+class Keeper:
+    """One domain's network: its rules, and all that is made of them."""
+
+    def __init__(self, folder: Path, uuid: str, holder: int, log: NetworkLog) -> None:
+        self._folder = folder
+        self._network = guest_network(uuid)
+        self._inside = Inside(holder)
+        self._log = log
+        self._background = Background(lambda error: log(f"{type(error).__name__}: {error}"))
+        self._uplink = Uplink(holder, log)
+        self._names = Names(self._refresh)
+        self._server = ControlServer(folder, uuid, self._answer)
+        self._firewall = Firewall(())
+        self._host = HostNetwork(frozenset(), frozenset())
+        self._generation = 0
+        self._applying = asyncio.Lock()
+        self._before: dict[str, tuple[int, int]] = {}
+        self._seen: dict[tuple[str, str, int], float] = {}
+
+    async def begin(self, rules: str, dns: list[socket.socket]) -> None:
+        """Put the first rules into effect, then let the domain out; raises OSError."""
+        now = time.time()
+        try:
+            self._firewall = read_rules(rules, now)
+        except BadInput as error:
+            self._log(f"nothing is let through: the rules in the domain’s XML cannot be read: {error}")
+        self._host = await read_host_network()
+        await self._inside.put_rules(first_rules())
+        await self._apply(self._firewall)
+        HostChanges(lambda: self._background.spawn(self._follow_host()))
+        DnsRelay(dns).start()
+        self._names.want(self._firewall.names)
+        self._background.spawn(self._names.run())
+        self._background.spawn(self._give_addresses())
+        self._uplink.set_versions(self._host.versions)
+        self._background.spawn(self._uplink.run())
+        self._background.spawn(self._watch())
+        await self._server.start()
+
+    async def end(self) -> None:
+        """End all that was begun."""
+        self._server.close()
+        await self._background.close()
+
+    async def _answer(self, question: object) -> str:
+        """What is said to a question; the state is said to each that was done."""
+        try:
+            if isinstance(question, SetFirewall):
+                firewall = parse_firewall(question.rules, time.time(), home=question.home)
+                self._names.want(firewall.names)
+                await self._apply(firewall)
+                self._log(f"{len(firewall.rules)} rules hold now; home network {'on' if firewall.home else 'off'}")
+            return state_line(await self._state())
+        except (OSError, QubesManagerError) as error:
+            return Failed(str(error)).to_json()
+
+    async def _state(self) -> NetworkState:
+        counts = await self._counts()
+        rules = self._firewall.rules
+        return NetworkState(
+            self._uplink.trouble,
+            self._firewall.lines,
+            self._firewall.home,
+            tuple(counts.get(str(rule), (0, 0)) for rule in rules),
+            counts.get(REFUSED, (0, 0)),
+            tuple(text for pair in self._names.troubles.items() for text in pair),
+        )
+
+    async def _apply(self, wanted: Firewall | None = None) -> None:
+        """Let these rules hold, whole, or those before; connections that they forbid are cut. Raises OSError.
+
+        Without any, those that hold are made anew, since what they are made with has changed.
+        """
+        async with self._applying:
+            firewall = self._firewall if wanted is None else wanted
+            counts = await self._counts() if self._generation else {}
+            generation = self._generation % MAX_GENERATION + 1
+            around = Surroundings(self._host.addresses, self._names.addresses, generation, time.time())
+            await self._inside.put_rules(ruleset(firewall, self._network, around))
+            self._generation, self._firewall, self._before = generation, firewall, counts
+
+    async def _counts(self) -> dict[str, tuple[int, int]]:
+        """What went through each rule since the domain's start, by the rule's own text."""
+        now = await self._inside.counters()
+        texts = {counter(number): str(rule) for number, rule in enumerate(self._firewall.rules)}
+        total = dict(self._before)
+        for name, (packets, size) in now.items():
+            text = texts.get(name, name)
+            before = total.get(text, (0, 0))
+            total[text] = (before[0] + packets, before[1] + size)
+        return total
+
+    def _refresh(self) -> None:
+        self._background.spawn(self._apply())
+
+    async def _follow_host(self) -> None:
+        try:
+            host = await read_host_network()
+        except OSError as error:
+            self._log(f"this machine’s addresses cannot be read: {error}")
+            return
+        if host == self._host:
+            return
+        is_other = host.addresses != self._host.addresses
+        self._host = host
+        if is_other:
+            await self._apply()
+        self._uplink.set_versions(host.versions)
+
+    async def _give_addresses(self) -> None:
+        """Keep what gives the guest its address running; raises OSError where it cannot be started."""
+        while True:
+            with filter_path(self._folder).open("rb") as seccomp:
+                process = await asyncio.create_subprocess_exec(
+                    *self._inside.command(*dhcp_command(self._network, seccomp.fileno())),
+                    pass_fds=[seccomp.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.DEVNULL,
+                    env={"PATH": PATH},
+                    preexec_fn=end_with_parent,
+                )
+            try:
+                code = await process.wait()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            self._log(f"what gives addresses ended with code {code}; it is started anew")
+            await asyncio.sleep(_PAUSE)
+
+    async def _watch(self) -> None:
+        """Take rules out whose time is over, and log what was refused."""
+        last = 0
+        while True:
+            now = time.time()
+            due = [rule.expire - now for rule in self._firewall.rules if rule.expire and rule.expire > now]
+            await asyncio.sleep(min([_LOOK, *(wait + 0.05 for wait in due)]))
+            try:
+                if due and min(due) <= time.time() - now:
+                    await self._apply()
+                refused = (await self._inside.counters()).get(REFUSED, (0, 0))[0]
+                if refused != last:
+                    last = refused
+                    self._tell_refused(await self._inside.refused())
+            except OSError as error:
+                self._log(str(error))
+
+    def _tell_refused(self, places: list[tuple[str, str, int]]) -> None:
+        """A line for each place that was not said in the last minutes."""
+        now = time.monotonic()
+        self._seen = {place: at for place, at in self._seen.items() if now - at < 300}
+        new = [place for place in places if place not in self._seen]
+        self._seen |= dict.fromkeys(new, now)
+        for address, protocol, port in new[:20]:
+            self._log(f"refused: {protocol} {address} port {port}")
+        if len(new) > 20:
+            self._log(f"refused: {len(new) - 20} other places")
