@@ -6,22 +6,22 @@ there is nothing to be kept apart, and QEMU is started as it is.
 """
 
 import os
-import signal
 import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from qubes_manager.network import netdevs
 from qubes_manager.network.namespaces import enter_new, open_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # The variable in which the domain's XML tells its rules.
 RULES = "QUBES_MANAGER_FIREWALL"
 _MAX_ERROR = 500
 
 
-def main(qemu: str, folder: Path, words: Sequence[str]) -> NoReturn:
+def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
     """Become the program at the path *qemu*; *folder* is where the keepers of all domains have their files."""
     rules = os.environ.pop(RULES, "")
     cards = netdevs.user_netdevs(words)
@@ -38,7 +38,7 @@ def main(qemu: str, folder: Path, words: Sequence[str]) -> NoReturn:
     os.execv(qemu, [qemu, *netdevs.with_taps(words, placed)])
 
 
-def _connect(folder: Path, uuid: str, rules: str, cards: list[str]) -> list[int]:
+def _connect(folder: str, uuid: str, rules: str, cards: list[str]) -> list[int]:
     """Start what keeps the namespace, and return the descriptors of the cards; raises OSError."""
     ours, theirs = socket.socketpair()
     # libvirt watches this process; what outlives it must be nobody's child.
@@ -56,7 +56,7 @@ def _connect(folder: Path, uuid: str, rules: str, cards: list[str]) -> list[int]
     return list(taps)
 
 
-def _keep(folder: Path, uuid: str, rules: str, cards: int, emulator: socket.socket) -> NoReturn:
+def _keep(folder: str, uuid: str, rules: str, cards: int, emulator: socket.socket) -> NoReturn:
     """Be the keeper: first make the namespace, in a process that then does nothing but hold it."""
     # The parent may have ended by now: its number is in the socket.
     qemu = _peer(emulator)
@@ -72,18 +72,17 @@ def _keep(folder: Path, uuid: str, rules: str, cards: int, emulator: socket.sock
         file.close()
     os.close(holds)
     _let_go_of_the_rest({pidfd, to_keeper.fileno(), held})
-    from qubes_manager.network.keeper import run  # what it needs takes longer to load than QEMU may wait
+    # What it needs takes longer to load than QEMU may wait.
+    from pathlib import Path
 
-    run(folder, uuid, rules, pidfd, holder, to_keeper)
+    from qubes_manager.network.keeper import run
+
+    run(Path(folder), uuid, rules, pidfd, holder, to_keeper)
     os._exit(0)
 
 
 def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket, holds: int) -> NoReturn:
     """Make the namespace, hand its parts out, and stay in it until the keeper ends."""
-    from qubes_manager.network.addresses import guest_network
-    from qubes_manager.network.inside import listen_for_dns, set_up
-
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         enter_new(as_root=True)
         taps = [open_tap(f"card{number or ''}") for number in range(cards)]
@@ -94,6 +93,13 @@ def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket,
     emulator.close()
     for tap in taps:
         os.close(tap)
+    # QEMU waits no longer: what is loaded from here on delays nobody.
+    import signal
+
+    from qubes_manager.network.addresses import guest_network
+    from qubes_manager.network.inside import listen_for_dns, set_up
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         set_up(guest_network(uuid))
         socket.send_fds(keeper, [b"ready"], [s.detach() for s in listen_for_dns()])

@@ -8,7 +8,6 @@ import ctypes
 import fcntl
 import os
 import struct
-from pathlib import Path
 
 # From linux/sched.h and linux/if_tun.h.
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
@@ -28,7 +27,8 @@ def enter_new(*, as_root: bool) -> None:
         ("uid_map", f"{0 if as_root else uid} {uid} 1"),
         ("gid_map", f"{0 if as_root else gid} {gid} 1"),
     ):
-        Path(f"/proc/self/{name}").write_text(text)
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 - pathlib takes 5 ms of a start to load
+            file.write(text)
 
 
 def open_tap(name: str) -> int:

@@ -1,13 +1,16 @@
 """QEMU's user networking on its command line, as libvirt writes it, and what takes its place."""
 
 import json
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 _OPTION = "-netdev"
 _KIND = "user"
 
 
-def user_netdevs(words: Sequence[str]) -> dict[int, str]:
+def user_netdevs(words: "Sequence[str]") -> dict[int, str]:
     """Return where on a command line user networking is asked for, and the id of each."""
     return {
         place + 1: netdev
@@ -16,7 +19,7 @@ def user_netdevs(words: Sequence[str]) -> dict[int, str]:
     }
 
 
-def with_taps(words: Sequence[str], taps: Iterable[tuple[int, str, int]]) -> list[str]:
+def with_taps(words: "Sequence[str]", taps: "Iterable[tuple[int, str, int]]") -> list[str]:
     """Return the command line with a tap's descriptor in place of each of *taps*: place, id, descriptor."""
     changed = list(words)
     for place, netdev, tap in taps:
@@ -24,7 +27,7 @@ def with_taps(words: Sequence[str], taps: Iterable[tuple[int, str, int]]) -> lis
     return changed
 
 
-def domain_uuid(words: Sequence[str]) -> str:
+def domain_uuid(words: "Sequence[str]") -> str:
     """Return the UUID of the domain that a command line is for; empty where it names none."""
     return next((words[place + 1] for place, word in enumerate(words[:-1]) if word == "-uuid"), "")
 

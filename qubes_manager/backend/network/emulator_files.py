@@ -21,11 +21,9 @@ _LAUNCHER = """#!{python} -IS
 import sys
 
 sys.path.insert(0, {modules!r})
-from pathlib import Path
-
 from qubes_manager.network.emulator import main
 
-main({qemu!r}, Path({folder!r}), sys.argv[1:])
+main({qemu!r}, {folder!r}, sys.argv[1:])
 """
 # The first moment that the format of archives knows: what does not change is not written anew.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
