@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import PurePath
 
-from qubes_manager.core.interfaces import Interface
+from qubes_manager.core.firewall.isolation import is_ours
+from qubes_manager.core.interfaces import ISOLATED, OPEN, USER, Interface
 from qubes_manager.core.labels import LABELS, Label
 from qubes_manager.core.names import HOST_NAME
 from qubes_manager.core.pauses import DiskError, Pause, pause_words
@@ -167,6 +168,11 @@ class DomainConfig:
     default_dispvm_uuid: str = ""
     template_for_dispvms: bool = False
     provides_network: bool = False
+    # Whether the user has chosen networking that is not kept apart; its firewall's rules, one on a line (None: as new
+    # domains have them), and “on” where they let it into the home network (core/firewall).
+    open_network: bool = False
+    firewall: str | None = None
+    home_network: str = ""
     # What plays its sound (core/sound.py), and whether nothing of it is to be heard.
     audiovm: str = ""
     muted: bool = False
@@ -200,6 +206,8 @@ class DomainConfig:
     others: tuple[tuple[str, str], ...] = ()
     console_log: str = ""
     sound: SoundDevice | None = None
+    # The program that libvirt starts as QEMU.
+    emulator: str = ""
     # The guest's agent had opened its port when this was read.
     agent_heard: bool = False
     gui_port: bool = False
@@ -212,7 +220,16 @@ class DomainConfig:
     @property
     def netvm(self) -> str:
         """What the first network interface connects to, in one word; empty without an interface."""
-        return self.interfaces[0].netvm if self.interfaces else ""
+        if not self.interfaces:
+            return ""
+        if self.interfaces[0].kind == USER:
+            return ISOLATED if self.is_isolated else OPEN
+        return self.interfaces[0].netvm
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether its user networking is kept apart from this machine."""
+        return is_ours(self.emulator)
 
     def volume(self, role: Role) -> OwnVolume | None:
         """The volume that plays *role* now: of a root's revisions the current one."""

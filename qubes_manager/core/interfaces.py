@@ -1,7 +1,8 @@
 """Network interfaces, and the one word (netvm) that each is written as, so that what is read can be given back.
 
-``user`` is user networking and a libvirt network goes by its name; every other kind stands before a colon, as in
-``bridge:br0``. A network whose name means something else already is written ``network:NAME``.
+User networking is ``isolated`` where a program of ours keeps it apart (core/firewall), and ``open`` where the domain
+reaches what this machine offers to itself. A libvirt network goes by its name; every other kind stands before a colon, as
+in ``bridge:br0``. A network whose name means something else already is written ``network:NAME``.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from qubes_manager.core.errors import BadInput
 _SOURCED = ("network", "bridge", "direct", "internal", "vdpa")
 _BARE = ("user", "ethernet", "null")
 _SHOWN = ("hostdev", "vhostuser", "server", "client", "mcast", "udp", "vds")
-_TAKEN = (*_SOURCED, *_BARE, *_SHOWN, "none", "None")
-SPELLINGS = "user, a libvirt network, bridge:NAME, direct:DEVICE, or none"
+USER, ISOLATED, OPEN = "user", "isolated", "open"
+# What earlier versions called it.
+_USER_WORDS = (ISOLATED, OPEN, USER)
+_TAKEN = (*_USER_WORDS, *_SOURCED, *_BARE, *_SHOWN, "none", "None")
+SPELLINGS = "isolated, open, a libvirt network, bridge:NAME, direct:DEVICE, or none"
 _MAX_SOURCE = 255
 
 
@@ -29,7 +33,9 @@ class Interface:
 
     @property
     def netvm(self) -> str:
-        """The word for what it connects to; ``parse_netvm`` reads it back."""
+        """The word for what it connects to; ``parse_netvm`` reads it back. User networking by itself is open."""
+        if self.kind == USER:
+            return OPEN
         if self.kind != "network":
             return f"{self.kind}:{self.source}" if self.source else self.kind
         means_else = self.source.partition(":")[0] in _TAKEN
@@ -39,6 +45,8 @@ class Interface:
 def parse_netvm(text: str) -> Interface:
     """Return the interface that *text* means, without MAC address and model; raises BadInput."""
     kind, _, source = text.partition(":")
+    if text in _USER_WORDS:
+        return Interface(USER)
     if kind not in _TAKEN:
         kind, source = "network", text
     if kind in _BARE and not source:

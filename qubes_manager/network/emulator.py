@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 # The variable in which the domain's XML tells its rules.
 RULES = "QUBES_MANAGER_FIREWALL"
+# What asks whether all of this can be done here.
+CHECK = "--check-isolation"
 _MAX_ERROR = 500
 
 
 def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
     """Become the program at the path *qemu*; *folder* is where the keepers of all domains have their files."""
+    if words == [CHECK]:
+        from qubes_manager.network.check import check
+
+        sys.exit(check(folder))
     rules = os.environ.pop(RULES, "")
     cards = netdevs.user_netdevs(words)
     if not cards:

@@ -63,6 +63,7 @@ def parse_config(xml: str) -> DomainConfig:
             for tag, child in devices
             if tag in _OTHER_DEVICES
         ),
+        emulator=next((_content(child) for tag, child in devices if tag == "emulator"), ""),
         sound=read_sound(devices),
         agent_heard=(AGENT_PORT, "connected") in ports,
         gui_port=GUI_PORT in names,

@@ -9,6 +9,7 @@ from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.domains.config_xml import parse_config, port_name
 from qubes_manager.backend.domains.contradictions import has_balloon, refuse_memory, refuse_vcpus
 from qubes_manager.backend.domains.interface_xml import connect_to, new_interface
+from qubes_manager.backend.domains.network_xml import put_isolation, take_isolation
 from qubes_manager.backend.domains.nvram import nvram_name
 from qubes_manager.backend.domains.sound_xml import put_sound, take_sound
 from qubes_manager.backend.xml import parse
@@ -140,6 +141,14 @@ class DomainEdit:
             devices = etree.SubElement(self._root, "devices")
         there = {port_name(child) for child in devices.iterfind("channel")}
         devices.extend(channel(name) for name in CROSSING_PORTS if name not in there)
+
+    def put_isolation(self, emulator: str, rules: str) -> None:
+        """Let the domain's network be kept apart by *emulator*, with *rules* at its start; see network_xml.py."""
+        put_isolation(self._root, emulator, rules)
+
+    def take_isolation(self, qemu: str) -> None:
+        """Let the domain be started by *qemu* itself, and its user networking be open to this machine's loopback."""
+        take_isolation(self._root, qemu)
 
     def put_sound(self, server: str) -> None:
         """Let the domain play to the sound server at *server*, or to nobody, and never record; see sound_xml.py."""

@@ -40,6 +40,8 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
         ("include_in_backups", "include_in_backups", lambda text: text != "False"),
         ("template_for_dispvms", "template_for_dispvms", lambda text: text == "True"),
         ("provides_network", "provides_network", lambda text: text == "True"),
+        ("network", "open_network", lambda text: text == "open"),
+        ("firewall", "firewall", str),
         ("audiovm", "audiovm", str),
         ("muted", "muted", lambda text: text == "True"),
         ("revision", "revision", lambda text: _number(text, 0)),
@@ -58,6 +60,7 @@ _ATTRIBUTES = {
     "default_dispvm": ("uuid", "default_dispvm_uuid"),
     "disposal": ("of", "made_of"),
     "job": ("by", "job_by"),
+    "firewall": ("home", "home_network"),
 }
 
 
@@ -316,6 +319,8 @@ def for_new_domain(config: DomainConfig) -> etree._Element:
     edit.set_text("include_in_backups", None if config.include_in_backups else "False")
     edit.set_text("template_for_dispvms", "True" if config.template_for_dispvms else None)
     edit.set_text("provides_network", "True" if config.provides_network else None)
+    edit.set_text("network", "open" if config.open_network else None)
+    edit.set_text("firewall", config.firewall, home=config.home_network)
     edit.set_text("audiovm", config.audiovm or None)
     edit.set_text("muted", "True" if config.muted else None)
     edit.set_number("revision", config.revision)

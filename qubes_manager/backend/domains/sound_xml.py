@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from lxml import etree
 from lxml.builder import E
 
+from qubes_manager.backend.domains.qemu_xml import drop, part, set_variable, variable
 from qubes_manager.core.domain import SoundDevice
 from qubes_manager.core.sound import PLAYING, SILENT, is_stream_name, stream_name
 
 # Of libvirt's aliases only those that begin so are the user's own.
 _ALIAS = "ua-qubes-manager-sound"
-_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 # What the sound server knows QEMU by, which would be the domain’s name: mute and volume of a domain “Firefox” would be
 # Firefox’ own, for good. libpulse takes it from the environment (PULSE_PROP_OVERRIDE in its proplist-util.c).
 # The user may give it others; of two of a name it takes the last.
@@ -63,8 +63,8 @@ def take_sound(root: etree._Element) -> None:
         devices.remove(device)
     _take_strays(devices)
     _put_program_name(root, "")
-    override = _part(root, "override")
-    _drop(root, override, _part(override, "device", alias=_codec()))
+    override = part(root, "override")
+    drop(root, override, part(override, "device", alias=_codec()))
 
 
 def read_sound(devices: Iterable[tuple[str, etree._Element]]) -> SoundDevice | None:
@@ -124,37 +124,18 @@ def _codec() -> str:
     return f"{_ALIAS}-codec0"
 
 
-def _part(place: etree._Element, tag: str, /, **attributes: str) -> etree._Element:
-    """An element of libvirt's own for QEMU, which is made where there is none of these attributes."""
-    tag = f"{{{_QEMU}}}{tag}"
-    found = place.find(tag + "".join(f"[@{key}='{value}']" for key, value in attributes.items()))
-    return etree.SubElement(place, tag, attributes, nsmap={"qemu": _QEMU}) if found is None else found
-
-
-def _drop(root: etree._Element, place: etree._Element, part: etree._Element) -> None:
-    """Take a part of *place* away, and *place* itself where it was the only one."""
-    place.remove(part)
-    if not len(place):
-        root.remove(place)
-
-
 def _put_program_name(root: etree._Element, name: str) -> None:
     """Say what the sound server knows QEMU by; empty is as it is called by itself."""
-    variables = _part(root, "commandline")
-    variable = _part(variables, "env", name=_PROPERTIES)
-    properties = _OUR_PROPERTY.sub("", variable.get("value", ""))
+    properties = _OUR_PROPERTY.sub("", variable(root, _PROPERTIES))
     if name:
         quoted = name.replace("\\", r"\\").replace('"', r"\"")
         properties = f'{properties} application.name="{quoted}"'.lstrip()
-    if properties:
-        variable.set("value", properties)
-    else:
-        _drop(root, variables, variable)
+    set_variable(root, _PROPERTIES, properties)
 
 
 def _take_mixer(root: etree._Element) -> None:
-    frontend = _part(_part(_part(root, "override"), "device", alias=_codec()), "frontend")
+    frontend = part(part(part(root, "override"), "device", alias=_codec()), "frontend")
     name, kind, value = _WITHOUT_MIXER
-    mixer = _part(frontend, "property", name=name)
+    mixer = part(frontend, "property", name=name)
     mixer.set("type", kind)
     mixer.set("value", value)

@@ -12,6 +12,7 @@ from qubes_manager.core.json_lines import BadMessage, Fields, Message, Wire
 MAX_CONTROL_LINE = 1 << 20
 _MAX_RULES_TEXT = MAX_CONTROL_LINE // 2
 _MAX_WORDS = 300
+_BAR = "|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +95,16 @@ def state_line(state: NetworkState) -> str:
 def read_rules(text: str, now: float) -> Firewall:
     """Return the firewall that the variable of a domain's emulator tells; raises BadInput.
 
-    Its first line says whether the home network is on, and the rules follow.
+    It says whether the home network is on, and then each rule, with a bar before it: of all that a rule is written in none
+    is a bar, and libvirt keeps no line ends in attributes.
     """
-    first, _end, lines = text.partition("\n")
+    first, *lines = text.split(_BAR)
     if first not in ("home=on", "home=off"):
         raise BadInput("home", first[:80], "begin with home=on or home=off")
-    return parse_firewall(lines, now, home=first == "home=on")
+    return parse_firewall("\n".join(lines), now, home=first == "home=on")
 
 
 def rules_text(firewall: Firewall) -> str:
     """As ``read_rules`` reads it."""
-    return f"home={'on' if firewall.home else 'off'}\n{firewall.lines}"
+    return _BAR.join((f"home={'on' if firewall.home else 'off'}", *map(str, firewall.rules)))
 

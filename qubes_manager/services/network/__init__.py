@@ -1,0 +1,1 @@
+"""Domains' networks: whether they can be kept apart, and what they let through."""
