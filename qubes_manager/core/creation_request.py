@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
-from qubes_manager.core.interfaces import parse_netvm
+from qubes_manager.core.interfaces import ISOLATED, parse_netvm
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.sizes import format_size
@@ -46,7 +46,7 @@ class CreationRequest:
     memory: int = DEFAULT_MEMORY
     max_memory: int = 0
     vcpus: int = DEFAULT_VCPUS
-    netvm: str = "user"
+    netvm: str = ISOLATED
     private_size: int = PRIVATE_SIZE
     install_size: int = INSTALL_SIZE
     pool: str = ""

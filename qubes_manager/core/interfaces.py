@@ -1,8 +1,8 @@
 """Network interfaces, and the one word (netvm) that each is written as, so that what is read can be given back.
 
 User networking is ``isolated`` where a program of ours keeps it apart (core/firewall), and ``open`` where the domain
-reaches what this machine offers to itself. A libvirt network goes by its name; every other kind stands before a colon, as
-in ``bridge:br0``. A network whose name means something else already is written ``network:NAME``.
+reaches what this machine offers to itself. A libvirt network goes by its name; every other kind stands before a colon,
+as in ``bridge:br0``. A network whose name means something else already is written ``network:NAME``.
 """
 
 from dataclasses import dataclass

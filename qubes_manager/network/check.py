@@ -4,11 +4,11 @@ import os
 import shutil
 import subprocess
 
+from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.network.addresses import guest_network
 from qubes_manager.network.inside import PATH, listen_for_dns, set_up
 from qubes_manager.network.namespaces import enter_new, open_tap
 from qubes_manager.network.ruleset import CARD, Surroundings, first_rules, ruleset
-from qubes_manager.core.firewall.firewall import Firewall
 
 GOOD = "isolated"
 # What is run, and the Debian package that has it.

@@ -42,9 +42,22 @@ def _sandbox(seccomp: int) -> Iterator[str]:
 
 def _dnsmasq(network: GuestNetwork) -> Iterator[str]:
     # Without --no-daemon it would take another user's identity, and there is none in its namespace.
-    yield from ("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--no-hosts", "--no-resolv", "--pid-file=")
+    yield from (
+        "dnsmasq",
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--port=0",
+        "--no-hosts",
+        "--no-resolv",
+        "--pid-file=",
+    )
     yield from (f"--interface={CARD}", "--bind-interfaces", "--no-ping", "--leasefile-ro", "--quiet-dhcp", "--quiet-ra")
-    yield from ("--dhcp-authoritative", "--dhcp-ignore-clid", f"--dhcp-lease-max={_MAX_LEASES}", "--dhcp-option=option:domain-name")
+    yield from (
+        "--dhcp-authoritative",
+        "--dhcp-ignore-clid",
+        f"--dhcp-lease-max={_MAX_LEASES}",
+        "--dhcp-option=option:domain-name",
+    )
     # There is one address, for the one card; a guest's early programs and its later ones call themselves differently.
     yield f"--dhcp-range={network.guest},{network.guest},255.255.255.0,12h"
     yield f"--dhcp-option=option:router,{network.gateway}"

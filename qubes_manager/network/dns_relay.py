@@ -1,8 +1,8 @@
 """Takes a domain's questions of DNS to whoever answers this machine's, as they are, and brings the answers back.
 
 The sockets that hear the domain are in its namespace, those that ask are this machine's. So a resolver on the loopback
-(systemd-resolved at 127.0.0.53) answers too, though the domain reaches no loopback, and a change of resolver is followed.
-Nothing is read of what crosses.
+(systemd-resolved at 127.0.0.53) answers too, though the domain reaches no loopback, and a change of resolver is
+followed. Nothing is read of what crosses.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """What libvirt starts in QEMU's place: it connects the domain's network card to a namespace of its own, then is QEMU.
 
 The process id and the descriptors that libvirt knows stay QEMU's. QEMU itself is in an empty network namespace: what it
-would listen on or connect to is nobody's. Where a domain has no user networking, and where libvirt asks what QEMU can do,
-there is nothing to be kept apart, and QEMU is started as it is.
+would listen on or connect to is nobody's. Where a domain has no user networking, and where libvirt asks what QEMU can
+do, there is nothing to be kept apart, and QEMU is started as it is.
 """
 
 import os
@@ -32,7 +32,7 @@ def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
     rules = os.environ.pop(RULES, "")
     cards = netdevs.user_netdevs(words)
     if not cards:
-        os.execv(qemu, [qemu, *words])
+        os.execv(qemu, [qemu, *words])  # noqa: S606 - libvirt's own words
     try:
         taps = _connect(folder, netdevs.domain_uuid(words), rules, list(cards.values()))
         enter_new(as_root=False)
@@ -41,7 +41,7 @@ def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
     for tap in taps:
         os.set_inheritable(tap, True)
     placed = [(place, name, tap) for (place, name), tap in zip(cards.items(), taps, strict=True)]
-    os.execv(qemu, [qemu, *netdevs.with_taps(words, placed)])
+    os.execv(qemu, [qemu, *netdevs.with_taps(words, placed)])  # noqa: S606 - libvirt's own words
 
 
 def _connect(folder: str, uuid: str, rules: str, cards: list[str]) -> list[int]:
@@ -115,7 +115,7 @@ def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket,
     os.dup2(holds, 0)
     os.dup2(os.open("/dev/null", os.O_RDWR), 1)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.execv("/bin/cat", ["qubes-manager-network"])
+    os.execv("/bin/cat", ["qubes-manager-network"])  # noqa: S606 - the least that waits for an end
 
 
 def _peer(emulator: socket.socket) -> int:
@@ -126,7 +126,7 @@ def _peer(emulator: socket.socket) -> int:
 
 def _let_go_of_the_rest(kept: set[int]) -> None:
     """Close what libvirt gave to QEMU alone, and what the user's terminal would be."""
-    for number in map(int, os.listdir("/proc/self/fd")):
+    for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - pathlib is not loaded yet
         if number > 2 and number not in kept:
             try:
                 os.close(number)

@@ -1,8 +1,8 @@
 """Looks after a domain's network from its start to its end, in a process of its own beside QEMU.
 
 It is this machine's side: it runs the way out and what gives the guest its address, follows this machine's addresses,
-looks names up, and changes the rules when it is asked. Nothing goes through before the first rules are in effect; when it
-ends, for whatever reason, the way out ends with it, and the rules stay.
+looks names up, and changes the rules when it is asked. Nothing goes through before the first rules are in effect; when
+it ends, for whatever reason, the way out ends with it, and the rules stay.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ def run(folder: Path, uuid: str, rules: str, qemu: int, holder: int, namespace: 
     log = NetworkLog(folder / f"{uuid}.log")
     try:
         asyncio.run(_keep(folder, uuid, rules, qemu, holder, namespace, log))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the log is the only place to say it
+    except Exception as error:
         log(f"the network has ended: {type(error).__name__}: {error}")
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -82,6 +82,9 @@ class Keeper:
         self._firewall = Firewall(())
         self._host = HostNetwork(frozenset(), frozenset())
         self._generation = 0
+        # When the rules that hold were made, and whether they have changed since they were looked at.
+        self._made = 0.0
+        self._changed = asyncio.Event()
         self._applying = asyncio.Lock()
         self._before: dict[str, tuple[int, int]] = {}
         self._seen: dict[tuple[str, str, int], float] = {}
@@ -147,6 +150,8 @@ class Keeper:
             around = Surroundings(self._host.addresses, self._names.addresses, generation, time.time())
             await self._inside.put_rules(ruleset(firewall, self._network, around))
             self._generation, self._firewall, self._before = generation, firewall, counts
+            self._made = around.now
+            self._changed.set()
 
     async def _counts(self) -> dict[str, tuple[int, int]]:
         """What went through each rule since the domain's start, by the rule's own text."""
@@ -202,10 +207,10 @@ class Keeper:
         last = 0
         while True:
             now = time.time()
-            due = [rule.expire - now for rule in self._firewall.rules if rule.expire and rule.expire > now]
-            await asyncio.sleep(min([_LOOK, *(wait + 0.05 for wait in due)]))
+            due = [rule.expire - now for rule in self._firewall.rules if rule.expire]
+            is_due = [rule.expire for rule in self._firewall.rules if rule.expire and self._made <= rule.expire <= now]
             try:
-                if due and min(due) <= time.time() - now:
+                if is_due:
                     await self._apply()
                 refused = (await self._inside.counters()).get(REFUSED, (0, 0))[0]
                 if refused != last:
@@ -213,6 +218,10 @@ class Keeper:
                     self._tell_refused(await self._inside.refused())
             except OSError as error:
                 self._log(str(error))
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min([_LOOK, *(wait + 0.05 for wait in due if wait > 0)])):
+                    await self._changed.wait()
 
     def _tell_refused(self, places: list[tuple[str, str, int]]) -> None:
         """A line for each place that was not said in the last minutes."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from qubes_manager.core.firewall.rules import Address
 
-# The C library tells no time to live. A busy name has other addresses each time, and its domain may have asked before us:
-# seconds between two looks, and for how long an address counts that was told once.
+# The C library tells no time to live. A busy name has other addresses each time, and its domain may have asked before
+# us: seconds between two looks, and for how long an address counts that was told once.
 _AGAIN, _SOON, _KEPT = 60.0, 5.0, 900.0
 _MOST_ADDRESSES = 64
 _PATIENCE = 15.0
@@ -75,6 +75,6 @@ class Names:
             now = time.monotonic()
             told = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
             kept = {address: at for address, at in found.addresses.items() if now - at < _KEPT}
-            newest = {address: now for address in told} | {a: at for a, at in kept.items() if a not in told}
+            newest = dict.fromkeys(told, now) | {a: at for a, at in kept.items() if a not in told}
             found.addresses = dict(list(newest.items())[:_MOST_ADDRESSES])
             found.trouble = "" if told else "it has no address"

@@ -1,7 +1,7 @@
 """Making namespaces and the domain's end of its network, by the kernel's own calls (namespaces(7), tuntap).
 
-Who makes a user namespace has every capability in it and keeps them over an exec as its root; the user's own identity is
-that root where things are to be set up, and stays itself where QEMU is to have no rights at all.
+Who makes a user namespace has every capability in it and keeps them over an exec as its root; the user's own identity
+is that root where things are to be set up, and stays itself where QEMU is to have no rights at all.
 """
 
 import ctypes
@@ -32,7 +32,9 @@ def enter_new(*, as_root: bool) -> None:
 
 
 def open_tap(name: str) -> int:
-    """Make a network interface of this namespace whose other end is the descriptor that is returned; raises OSError."""
+    """Make a network interface of this namespace, and return the descriptor of its other end; raises OSError."""
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.ioctl(tap, _SET_INTERFACE, struct.pack("16sH22x", name.encode(), _TAP | _NO_PACKET_INFORMATION | _OFFLOAD_HEADER))
+    fcntl.ioctl(
+        tap, _SET_INTERFACE, struct.pack("16sH22x", name.encode(), _TAP | _NO_PACKET_INFORMATION | _OFFLOAD_HEADER)
+    )
     return tap

@@ -1,9 +1,9 @@
 """A domain's firewall as rules for nftables (nft(8)); pure.
 
 What decides is where a connection was begun to (``ct original``), so that packets of either direction come to the same
-rule. Who was accepted carries a mark: the number of the set of rules that accepted it, and of its rule. Packets with the
-present number pass at once, and are counted for their rule; all others are decided anew. So a new set of rules cuts those
-connections that it forbids, and leaves the others alone.
+rule. Who was accepted carries a mark: the number of the set of rules that accepted it, and of its rule. Packets with
+the present number pass at once, and are counted for their rule; all others are decided anew. So a new set of rules cuts
+those connections that it forbids, and leaves the others alone.
 """
 
 import ipaddress

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from qubes_manager.services.making.creation import Creation
     from qubes_manager.services.making.promotion import Promotion
     from qubes_manager.services.making.template_build import TemplateBuild
+    from qubes_manager.services.network.firewalls import Firewalls
+    from qubes_manager.services.network.isolation import Isolation
     from qubes_manager.services.setup.demo import Demo
     from qubes_manager.services.setup.first_setup import FirstSetup
     from qubes_manager.services.setup.host_check import HostCheck
@@ -165,7 +167,9 @@ class Services(UserFiles):
         """The power actions."""
         from qubes_manager.services.domains.lifecycle import Lifecycle
 
-        return Lifecycle(self.hosts, self.store, self.roots, self.sound, lambda key: self.lists.refresh(key))
+        return Lifecycle(
+            self.hosts, self.store, self.roots, self.sound, self.isolation, lambda key: self.lists.refresh(key)
+        )
 
     @cached_property
     def sound(self) -> "Sound":
@@ -173,6 +177,20 @@ class Services(UserFiles):
         from qubes_manager.services.domains.sound import Sound
 
         return Sound(self.hosts, self.store)
+
+    @cached_property
+    def isolation(self) -> "Isolation":
+        """Networks of domains' own."""
+        from qubes_manager.services.network.isolation import Isolation
+
+        return Isolation(self.hosts)
+
+    @cached_property
+    def firewalls(self) -> "Firewalls":
+        """What domains' networks let through."""
+        from qubes_manager.services.network.firewalls import Firewalls
+
+        return Firewalls(self.hosts, self.store, self.isolation)
 
     @cached_property
     def commands(self) -> "GuestCommands":
@@ -195,7 +213,7 @@ class Services(UserFiles):
         """What is set of domains."""
         from qubes_manager.services.domains.properties import Properties
 
-        return Properties(self.hosts, self.store, self.gui_options, self.frozen_copies, self.sound)
+        return Properties(self.hosts, self.store, self.gui_options, self.frozen_copies, self.sound, self.isolation)
 
     @cached_property
     def removal(self) -> "Removal":
@@ -255,7 +273,7 @@ class Services(UserFiles):
         """Making domains."""
         from qubes_manager.services.making.creation import Creation
 
-        return Creation(self.hosts, self.store, self.uses, self.roots, self.virt_types)
+        return Creation(self.hosts, self.store, self.uses, self.roots, self.virt_types, self.isolation)
 
     @cached_property
     def cloning(self) -> "Cloning":
@@ -277,7 +295,7 @@ class Services(UserFiles):
         from qubes_manager.services.making.template_build import TemplateBuild
 
         return TemplateBuild(
-            self.hosts, self.store, self.virt_types, self.log_paths.template_build, self.folders.guests
+            self.hosts, self.store, self.virt_types, self.isolation, self.log_paths.template_build, self.folders.guests
         )
 
     @cached_property
@@ -299,7 +317,7 @@ class Services(UserFiles):
         """Whether a machine can do what is wanted of it."""
         from qubes_manager.services.setup.host_check import HostCheck
 
-        return HostCheck(self.hosts)
+        return HostCheck(self.hosts, self.isolation)
 
     # Disposables.
 
@@ -318,7 +336,7 @@ class Services(UserFiles):
 
         numbers = DisposableNumbers(self.folders.disposable_numbers)
         return DisposableStarts(
-            self.hosts, self.store, self.roots, self.frozen_copies, self.leftovers, numbers, self.sound
+            self.hosts, self.store, self.roots, self.frozen_copies, self.leftovers, numbers, self.sound, self.isolation
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What keeps a domain's network apart, in its XML: the program in QEMU's place, and the rules that it is started with."""
+"""What keeps a domain's network apart, in its XML: the program in QEMU's place, and the rules it is started with."""
 
 from lxml import etree
 from lxml.builder import E

@@ -9,6 +9,7 @@ from lxml.builder import E
 from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.domains.domain_xml import CPU_MODES, channel
 from qubes_manager.backend.domains.interface_xml import new_interface
+from qubes_manager.backend.domains.network_xml import put_isolation
 from qubes_manager.core.crossing.ports import CROSSING_PORTS
 from qubes_manager.core.domain import AGENT_PORT, GUI_PORT, DomainConfig
 from qubes_manager.core.interfaces import parse_netvm
@@ -63,6 +64,7 @@ class NewDomain:
 
     *memory* and *max_memory* are in MiB, *virt_type* is kvm or qemu (software emulation). With *gui* the domain has
     the port that application windows come through. *nvram* is the path of a UEFI domain's variables.
+    An *emulator* of ours keeps its network apart, by *rules*.
     """
 
     name: str
@@ -82,6 +84,8 @@ class NewDomain:
     uefi: bool = False
     nvram: str = ""
     gui: bool = False
+    emulator: str = ""
+    rules: str = ""
 
     def xml(self) -> str:
         """The domain's XML for virDomainDefineXML."""
@@ -102,6 +106,8 @@ class NewDomain:
             E.devices(*self._disks(), *_controllers(), *self._interfaces(), *self._channels(), *self._screen()),
             type=self.virt_type,
         )
+        if self.emulator:
+            put_isolation(root, self.emulator, self.rules)
         return etree.tostring(root, encoding="unicode")
 
     def _system(self) -> etree._Element:

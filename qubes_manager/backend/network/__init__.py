@@ -1,1 +1,1 @@
-"""Domains' networks, as far as this machine makes them: the program in QEMU's place, and what is asked of its keepers."""
+"""Domains' networks, as far as this machine makes them: the program in QEMU's place, and asking its keepers."""

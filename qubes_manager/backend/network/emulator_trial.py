@@ -18,10 +18,17 @@ _MAX_WORDS = 300
 def trouble_of(emulator: Path) -> str:
     """Return why networks cannot be kept apart here, as the program itself finds; empty when they can. Blocks."""
     owner = emulator.stat()
-    as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    is_root = os.geteuid() == 0
     try:
         answer = subprocess.run(
-            [emulator, CHECK], capture_output=True, timeout=_SECONDS, stdin=subprocess.DEVNULL, cwd="/", **as_owner
+            [str(emulator), CHECK],
+            capture_output=True,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            user=owner.st_uid if is_root else None,
+            group=owner.st_gid if is_root else None,
+            extra_groups=[] if is_root else None,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return f"the program in QEMU’s place cannot be run: {one_line(str(error), _MAX_WORDS)}"
@@ -30,15 +37,16 @@ def trouble_of(emulator: Path) -> str:
 
 
 async def libvirt_takes(connection: LibvirtConnection, emulator: Path) -> str:
-    """Return why libvirt does not start the program; empty when it does. It asks what that can do, and keeps the answer."""
+    """Return why libvirt does not start the program; empty when it does, and knows by then what that can do."""
 
     def ask(raw: libvirt.virConnect) -> str:
         try:
             raw.getDomainCapabilities(str(emulator), "x86_64", "q35", None)
         except libvirt.libvirtError as error:
+            said = one_line(error.get_error_message() or "", _MAX_WORDS)
             return (
-                f"libvirt does not start {emulator}: {one_line(error.get_error_message() or '', _MAX_WORDS)}; where AppArmor "
-                "or SELinux keeps it from that, let an administrator allow it"
+                f"libvirt does not start {emulator}: {said}; where AppArmor or SELinux keeps it from that, let an "
+                "administrator allow it"
             )
         return ""
 

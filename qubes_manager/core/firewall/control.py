@@ -40,8 +40,8 @@ class AskNetwork(Message):
 class NetworkState(Message):
     """How a domain's network is: why there is no way out, which rules hold, and what went through each.
 
-    *counts* has packets and bytes of each rule, *refused* those of what none let through; *troubles* are names that are not
-    known, each followed by why.
+    *counts* has packets and bytes of each rule, *refused* those of what none let through; *troubles* are names that are
+    not known, each followed by why.
     """
 
     TYPE: ClassVar[str] = "state"
@@ -95,8 +95,8 @@ def state_line(state: NetworkState) -> str:
 def read_rules(text: str, now: float) -> Firewall:
     """Return the firewall that the variable of a domain's emulator tells; raises BadInput.
 
-    It says whether the home network is on, and then each rule, with a bar before it: of all that a rule is written in none
-    is a bar, and libvirt keeps no line ends in attributes.
+    It says whether the home network is on, and then each rule, with a bar before it: of all that a rule is written in
+    none is a bar, and libvirt keeps no line ends in attributes.
     """
     first, *lines = text.split(_BAR)
     if first not in ("home=on", "home=off"):
@@ -107,4 +107,3 @@ def read_rules(text: str, now: float) -> Firewall:
 def rules_text(firewall: Firewall) -> str:
     """As ``read_rules`` reads it."""
     return _BAR.join((f"home={'on' if firewall.home else 'off'}", *map(str, firewall.rules)))
-

@@ -8,8 +8,9 @@ from enum import Enum
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Network, Protocol, parse_line
 
-# What no domain ever reaches, whatever its rules say: this machine as the domain sees it, link-local addresses (RFC 3927,
-# RFC 4291), where clouds keep their metadata, multicast and broadcast, and IPv4 in the dress of IPv6 (RFC 4291, 6052).
+# What no domain ever reaches, whatever its rules say: this machine as the domain sees it, link-local addresses
+# (RFC 3927, RFC 4291), where clouds keep their metadata, multicast and broadcast, and IPv4 in the dress of IPv6 (RFC
+# 4291, RFC 6052).
 NEVER: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -19,7 +20,8 @@ NEVER: tuple[Network, ...] = tuple(
 )
 # The networks around the machine: RFC 1918, RFC 6598 (carriers'), RFC 4193.
 HOME_NETWORKS: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 )
 MAX_RULES = 1000
 _DNS_PORT = 53

@@ -21,6 +21,7 @@ from qubes_manager.services.domains.sound import Sound
 from qubes_manager.services.files.host_paths import console_log_path
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.network.isolation import Isolation
 from qubes_manager.services.volumes.frozen_copies import FrozenCopies
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
@@ -45,6 +46,7 @@ class DisposableStarts:
         leftovers: Leftovers,
         numbers: DisposableNumbers,
         sound: Sound,
+        isolation: Isolation,
     ) -> None:
         self._hosts = hosts
         self._store = store
@@ -53,6 +55,7 @@ class DisposableStarts:
         self._leftovers = leftovers
         self._numbers = numbers
         self._sound = sound
+        self._isolation = isolation
 
     async def start(
         self, template: DomainKey, key: DomainKey, name: str, progress: Progress, *, internal: bool = False
@@ -72,6 +75,8 @@ class DisposableStarts:
     async def _start(self, template: DomainKey, key: DomainKey, name: str, progress: Progress, internal: bool) -> None:
         connection = self._hosts.connection(key.connection)
         console_log = await asyncio.to_thread(console_log_path, key.connection, key.uuid)
+        # Disposables have their template's network.
+        await self._isolation.renew(self._store.require(template))
         async with self._base(template, progress) as (base, xml):
             name = name or await self._new_name(key.connection)
             progress.step(f"starting “{name}”")

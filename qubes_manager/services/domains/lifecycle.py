@@ -15,11 +15,12 @@ from qubes_manager.core.pauses import Pause
 from qubes_manager.core.volume_use import are_known, image_name
 from qubes_manager.core.volumes import chain
 from qubes_manager.services.domains.console_binding import bind_console_log
-from qubes_manager.services.domains.port_upgrade import add_missing_ports
+from qubes_manager.services.domains.port_upgrade import add_missing_ports, is_made_by_us
 from qubes_manager.services.domains.sound import Sound
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, refuse_unfinished
+from qubes_manager.services.network.isolation import Isolation
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 log = logging.getLogger(__name__)
@@ -63,12 +64,14 @@ class Lifecycle:
         store: DomainStore,
         roots: TemplateRoots,
         sound: Sound,
+        isolation: Isolation,
         before_shutdown: Callable[[DomainKey], Awaitable[object]],
     ) -> None:
         self._hosts = hosts
         self._store = store
         self._roots = roots
         self._sound = sound
+        self._isolation = isolation
         self._before_shutdown = before_shutdown
 
     async def start(self, key: DomainKey, passphrase: str = "") -> bool:
@@ -112,6 +115,8 @@ class Lifecycle:
             raise PassphraseNeeded(domain, wrong=False)
         await bind_console_log(self._hosts, self._store, domain)
         await add_missing_ports(self._hosts, domain)
+        if is_made_by_us(domain):
+            await self._isolation.renew(domain)
         async with self._sound.playing(key), self._roots.ready_to_start(key):
             start = actions_on(self._hosts, domain).start
             try:

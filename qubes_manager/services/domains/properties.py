@@ -12,6 +12,7 @@ from qubes_manager.core.applications import check_id
 from qubes_manager.core.disposables import MOST_PRELOADED, PRELOAD_MAX, parse_count
 from qubes_manager.core.domain import NO_DISPOSABLES, Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, Overtaken, QubesManagerError, Refused, TimedOut
+from qubes_manager.core.interfaces import ISOLATED, OPEN, USER
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name, check_title
 from qubes_manager.core.sound import HEARD, SILENT
@@ -22,6 +23,7 @@ from qubes_manager.services.files.gui_options_file import GuiOptionsFile
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, refuse_running, refuse_saved
+from qubes_manager.services.network.isolation import Isolation, put_isolation
 from qubes_manager.services.volumes.frozen_copies import FrozenCopies
 
 if TYPE_CHECKING:
@@ -38,11 +40,18 @@ class Properties(PropertyEdits):
     """
 
     def __init__(
-        self, hosts: Hosts, store: DomainStore, gui_options: GuiOptionsFile, copies: FrozenCopies, sound: Sound
+        self,
+        hosts: Hosts,
+        store: DomainStore,
+        gui_options: GuiOptionsFile,
+        copies: FrozenCopies,
+        sound: Sound,
+        isolation: Isolation,
     ) -> None:
         super().__init__(hosts, store)
         self._copies = copies
         self._sound = sound
+        self._isolation = isolation
         self._gui_options = gui_options
 
     async def set_label(self, key: DomainKey, label: str) -> None:
@@ -208,9 +217,16 @@ class Properties(PropertyEdits):
 
         Empty takes the interface away, and all of several only with *all_interfaces*. Raises BadInput, Refused.
         """
+        netvm = ISOLATED if netvm == USER else netvm
         if netvm == (await self.stored(key)).config.netvm:
             return
         await check_netvm(self._hosts.connection(key.connection), netvm)
+        emulator = await self._isolation.emulator(key.connection)
+        if netvm == ISOLATED and emulator.trouble:
+            raise Refused(
+                f"it cannot have a network of its own here: {emulator.trouble}; “open” is user networking by which it "
+                "reaches what this machine offers to itself"
+            )
 
         def change(edit: "DomainEdit") -> None:
             interfaces = edit.config.interfaces
@@ -220,6 +236,8 @@ class Properties(PropertyEdits):
                     "and none takes all of them away: qvm-prefs does that with --force"
                 )
             edit.set_netvm(netvm)
+            edit.metadata().set_text("network", OPEN if netvm == OPEN else None)
+            put_isolation(edit, emulator)
 
         await self._configure(key, Aim("netvm", netvm, lambda config: config.netvm), change)
 

@@ -39,7 +39,7 @@ GLOBAL_PROPERTIES: dict[str, GlobalProperty] = {
     for p in (
         GlobalProperty("clockvm", "", "the domain that others take the time from; empty for the host"),
         GlobalProperty("default_dispvm", "", "what disposables are made of when a domain says nothing"),
-        GlobalProperty("default_netvm", "user", f"what new domains connect to: {SPELLINGS}"),
+        GlobalProperty("default_netvm", "isolated", f"what new domains connect to: {SPELLINGS}"),
         GlobalProperty("default_pool", "qubes-manager", "the storage pool of new volumes"),
         GlobalProperty("default_template", "", "the template of new domains"),
         GlobalProperty(

@@ -2,11 +2,13 @@
 
 from qubes_manager.backend.host.networks import network_names
 from qubes_manager.core.errors import QubesManagerError
-from qubes_manager.core.interfaces import Interface
+from qubes_manager.core.interfaces import ISOLATED, OPEN, Interface
 from qubes_manager.services.hosts.hosts import Hosts
 
 Choice = tuple[str, str]
-USER, NONE = ("user networking", "user"), ("none", "")
+APART = ("isolated: of its own, behind its firewall", ISOLATED)
+UNGUARDED = ("open: reaches this machine’s own services too", OPEN)
+NONE = ("none", "")
 
 
 async def network_choices(hosts: Hosts, uri: str) -> list[Choice]:
@@ -15,4 +17,4 @@ async def network_choices(hosts: Hosts, uri: str) -> list[Choice]:
         names = await network_names(hosts.connection(uri))
     except QubesManagerError:
         names = []
-    return [USER, *((f"network {name}", Interface("network", name).netvm) for name in names), NONE]
+    return [APART, *((f"network {name}", Interface("network", name).netvm) for name in names), UNGUARDED, NONE]

@@ -18,6 +18,7 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import GUI_FEATURE, NO_DISPOSABLES, Domain, DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.interfaces import OPEN
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
@@ -29,6 +30,7 @@ from qubes_manager.services.hosts.image_uses import ImageUses
 from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
 from qubes_manager.services.making.making import Made, make_domain, plan_empty, plan_upload
+from qubes_manager.services.network.isolation import Isolation
 from qubes_manager.services.volumes.image_import import ReadyImage, ready_image
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
@@ -41,13 +43,20 @@ class Creation:
     """Makes domains."""
 
     def __init__(
-        self, hosts: Hosts, store: DomainStore, uses: ImageUses, roots: TemplateRoots, virt_types: VirtTypes
+        self,
+        hosts: Hosts,
+        store: DomainStore,
+        uses: ImageUses,
+        roots: TemplateRoots,
+        virt_types: VirtTypes,
+        isolation: Isolation,
     ) -> None:
         self._hosts = hosts
         self._store = store
         self._uses = uses
         self._roots = roots
         self._virt_types = virt_types
+        self._isolation = isolation
 
     async def create(self, uri: str, request: CreationRequest, *, progress: Progress = SILENT) -> DomainKey:
         """Make a domain; on any error nothing is left behind.
@@ -57,6 +66,7 @@ class Creation:
         request.check()
         self._store.refuse_taken(uri, request.name)
         connection = self._hosts.connection(uri)
+        request = replace(request, netvm=await self._isolation.chosen(uri, request.netvm))
         await check_netvm(connection, request.netvm)
         await volume_store.ensure_pool(connection)
         if request.template:
@@ -226,12 +236,14 @@ class Creation:
             default_dispvm_uuid=dispvm.key.uuid if dispvm else "",
             template_for_dispvms=request.template_for_dispvms,
             provides_network=request.provides_network,
+            open_network=request.netvm == OPEN,
             include_in_backups=request.include_in_backups,
             revision=1 if request.klass is DomainClass.TEMPLATE else 0,
         )
         virt_type = request.virt_mode or await self._virt_types.best(uri, kernel)
         gui = bool(template and dict(template.config.features).get(GUI_FEATURE))
         own = str(uuid.uuid4())
+        emulator, rules = await self._isolation.emulator_for(uri, request.netvm)
         return NewDomain(
             name=request.name,
             uuid=own,
@@ -249,6 +261,8 @@ class Creation:
             uefi=request.uefi,
             nvram=await asyncio.to_thread(nvram_path, uri, own) if request.uefi else "",
             gui=gui,
+            emulator=emulator,
+            rules=rules,
         )
 
 

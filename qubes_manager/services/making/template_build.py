@@ -14,6 +14,7 @@ from qubes_manager.backend.guests.xpra_package import build_notice
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.core.creation_request import DEFAULT_MEMORY, DEFAULT_VCPUS
 from qubes_manager.core.domain import GUI_FEATURE, TOOLS_FEATURE, DomainClass, DomainConfig, DomainKey
+from qubes_manager.core.interfaces import ISOLATED
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
 from qubes_manager.core.progress import SILENT, Progress
@@ -26,6 +27,7 @@ from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
 from qubes_manager.services.making.creation import boot_words
 from qubes_manager.services.making.making import Made, make_domain, plan_upload
+from qubes_manager.services.network.isolation import Isolation
 
 TEMPLATE_LABEL = "black"
 
@@ -36,10 +38,19 @@ class TemplateBuild:
     What the tools say goes to *log*, which the log viewer shows; what is built from source stays in the folder *kept*.
     """
 
-    def __init__(self, hosts: Hosts, store: DomainStore, virt_types: VirtTypes, log: Path, kept: Path) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        store: DomainStore,
+        virt_types: VirtTypes,
+        isolation: Isolation,
+        log: Path,
+        kept: Path,
+    ) -> None:
         self._hosts = hosts
         self._store = store
         self._virt_types = virt_types
+        self._isolation = isolation
         self._log = log
         self._kept = kept
 
@@ -99,13 +110,17 @@ class TemplateBuild:
                 (Role.ROOT, "qcow2", 1, built.root),
             )
         ]
+        netvm = await self._isolation.chosen(uri, ISOLATED)
+        emulator, rules = await self._isolation.emulator_for(uri, netvm)
         draft = NewDomain(
             name=name,
             uuid=own,
             config=_config(recipe),
             memory=memory,
             vcpus=vcpus,
-            netvm="user",
+            netvm=netvm,
+            emulator=emulator,
+            rules=rules,
             console_log=await asyncio.to_thread(console_log_path, uri, own),
             gui=recipe.windows,
             virt_type=await self._virt_types.best(uri),

@@ -74,6 +74,12 @@ class Isolation:
         log.warning("the new domain gets no network: it cannot be kept apart here (%s)", found.trouble)
         return ""
 
+    async def emulator_for(self, uri: str, netvm: str) -> tuple[str, str]:
+        """Return what starts a new domain with the network *netvm*, and by which rules; both empty for QEMU itself."""
+        if netvm != ISOLATED:
+            return "", ""
+        return (await self.emulator(uri)).ours, rules_text(Firewall())
+
     async def renew(self, domain: Domain) -> None:
         """Before a start: let the domain have the network of its own that is meant for it, and its present rules.
 
@@ -114,4 +120,3 @@ def _firewall(config: DomainConfig) -> Firewall:
     except BadInput as error:
         log.warning("nothing is let through: %s", error)
         return Firewall(())
-

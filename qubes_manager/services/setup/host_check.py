@@ -11,6 +11,7 @@ from qubes_manager.backend.viewers import needs
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
 from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.network.isolation import Isolation
 
 _MIN_MEMORY, _GOOD_MEMORY = 2 << 30, 8 << 30
 _MIN_DISK, _GOOD_DISK = 5 << 30, 30 << 30
@@ -39,8 +40,9 @@ class Finding:
 class HostCheck:
     """Looks at the machine behind a connection."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, isolation: Isolation) -> None:
         self._hosts = hosts
+        self._isolation = isolation
 
     async def run(self, uri: str, trouble: str = "") -> list[Finding]:
         """Return all findings; never raises: what cannot be found out is a finding too.
@@ -61,7 +63,19 @@ class HostCheck:
             )
             return [libvirt, elsewhere]
         offers_kvm = versions.offers_kvm if versions else None
-        return [libvirt, *await asyncio.to_thread(_look_at_this_machine, uri, paths, offers_kvm)]
+        network = await self._network(uri)
+        return [libvirt, network, *await asyncio.to_thread(_look_at_this_machine, uri, paths, offers_kvm)]
+
+    async def _network(self, uri: str) -> Finding:
+        """Whether domains can have networks of their own."""
+        try:
+            trouble = (await self._isolation.emulator(uri)).trouble
+        except QubesManagerError as error:
+            trouble = str(error)
+        if trouble:
+            advice = "New domains get no network here, unless you choose the open one or one of libvirt’s."
+            return Finding("networks apart", Verdict.BAD, trouble, advice)
+        return Finding("networks apart", Verdict.GOOD, "each domain has a network of its own, behind its firewall")
 
     async def windows_trouble(self) -> str:
         """Why applications' windows cannot be shown on this machine, and what to do; empty when they can."""

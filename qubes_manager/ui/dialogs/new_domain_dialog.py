@@ -18,7 +18,7 @@ from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.names import check_name
 from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS
-from qubes_manager.services.hosts.networks import NONE, USER, Choice
+from qubes_manager.services.hosts.networks import APART, NONE, Choice
 from qubes_manager.ui.dialogs.form_dialog import FormDialog, label_box, number_box
 from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
 from qubes_manager.ui.look.fields import ComboBox
@@ -53,8 +53,8 @@ class Offer:
     uri: str
     templates: Sequence[str] = ()
     default_template: str = ""
-    networks: Sequence[Choice] = (USER, NONE)
-    default_netvm: str = "user"
+    networks: Sequence[Choice] = (APART, NONE)
+    default_netvm: str = "isolated"
     pools: Sequence[str] = ()
     default_pool: str = ""
 

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from qubes_manager.core.domain import Disk, Domain, DomainConfig
+from qubes_manager.core.interfaces import USER, Interface
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.sound import sound_text
 from qubes_manager.core.text import one_line
@@ -57,8 +58,15 @@ def hardware(domain: Domain, config: DomainConfig) -> list[Row]:
     if config.machine:
         rows.append(("Machine", config.machine))
     rows += [(f"Disk {disk.target}", _disk(disk)) for disk in config.disks]
-    rows += [("Network", " ".join(filter(None, (i.kind, i.source, i.model, i.mac)))) for i in config.interfaces]
+    rows += [("Network", _network(config, interface)) for interface in config.interfaces]
     return rows + [(kind.capitalize(), ", ".join(what)) for kind, what in _grouped(config.others).items()]
+
+
+def _network(config: DomainConfig, interface: Interface) -> str:
+    kind = interface.kind
+    if kind == USER:
+        kind = "isolated" if config.is_isolated else "open: reaches this machine’s own services"
+    return " ".join(filter(None, (kind, interface.source, interface.model, interface.mac)))
 
 
 def _grouped(devices: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.firewall.firewall import (
-    LOCAL_NETWORKS,
+    HOME_NETWORKS,
     MAX_RULES,
-    PRESETS,
+    NEVER,
+    Barrier,
     Decision,
     Firewall,
     Kind,
@@ -71,24 +72,38 @@ def test_a_name_that_is_not_known_concerns_its_own_rule_only() -> None:
     assert decide(FIREWALL, packet("203.0.113.1", "icmp")).action is Action.ACCEPT
 
 
-@given(st.sampled_from(LOCAL_NETWORKS), st.integers(min_value=0), st.sampled_from(Protocol), st.integers(0, 65535))
-def test_without_the_local_networks_nothing_of_them_is_reached_but_dns(
+PORTS = st.integers(0, 65535)
+
+
+@given(st.sampled_from(HOME_NETWORKS), st.integers(min_value=0), st.sampled_from(Protocol), PORTS)
+def test_without_the_home_network_nothing_of_it_is_reached_whatever_rules_say(
     network: ipaddress.IPv4Network, place: int, proto: Protocol, port: int
 ) -> None:
     to = network[place % network.num_addresses]
-    answer = decide(PRESETS[Kind.NO_LOCAL_NETWORKS], Packet(to, proto, port))
-    is_dns = to == DNS and port == 53 and proto is not Protocol.ICMP
-    assert answer.action is (Action.ACCEPT if is_dns else Action.DROP)
+    for firewall in (Firewall(), parse_firewall(f"accept {network}", NOW)):
+        assert decide(firewall, Packet(to, proto, port)).action is Action.DROP
+    is_never = any(to in never for never in NEVER)
+    assert decide(Firewall(home=True), Packet(to, proto, port)).action is (Action.DROP if is_never else Action.ACCEPT)
+
+
+@given(st.sampled_from(NEVER), st.integers(min_value=0), st.sampled_from(Protocol), PORTS)
+def test_no_rule_leads_to_this_machine_or_to_what_is_beside_it(
+    network: ipaddress.IPv4Network, place: int, proto: Protocol, port: int
+) -> None:
+    sent = Packet(network[place % network.num_addresses], proto, port)
+    is_dns = sent.to == DNS
+    expected = Decision(A, 0) if is_dns else Decision(D, barrier=Barrier.NEVER)
+    assert decide(Firewall(home=True), sent) == expected
 
 
 @pytest.mark.parametrize("to", ["192.0.2.1", "9.9.9.9", "172.32.0.1", "2001:db8::1"])
-def test_without_the_local_networks_the_rest_is_reached(to: str) -> None:
-    assert decide(PRESETS[Kind.NO_LOCAL_NETWORKS], packet(to)).action is Action.ACCEPT
+def test_without_the_home_network_the_rest_is_reached(to: str) -> None:
+    assert decide(Firewall(), packet(to)) == Decision(A, 0)
 
 
 def test_what_it_comes_to_is_known_whatever_its_comments_say() -> None:
-    assert parse_firewall("accept comment=as it was", NOW).kind is Kind.EVERYTHING
-    assert parse_firewall(PRESETS[Kind.NO_LOCAL_NETWORKS].lines, NOW).kind is Kind.NO_LOCAL_NETWORKS
+    assert parse_firewall("accept comment=as it was", NOW, home=True).kind is Kind.EVERYTHING
+    assert Firewall().kind is Kind.NO_HOME_NETWORK
     assert FIREWALL.kind is Kind.ONLY_THESE
     assert Firewall(()).kind is Kind.ONLY_THESE
 

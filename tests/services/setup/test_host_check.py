@@ -7,6 +7,7 @@ import pytest
 
 from qubes_manager.backend.host import host_facts
 from qubes_manager.backend.viewers import needs
+from qubes_manager.services.network.isolation import Emulator, Isolation
 from qubes_manager.services.setup.host_check import Finding, HostCheck, Verdict, _groups
 from tests.services.conftest import MakeWorld, World
 
@@ -42,8 +43,18 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return have
 
 
+def check_of(world: World, trouble: str = "") -> HostCheck:
+    """A check on a machine whose domains can have networks of their own, but for *trouble*."""
+
+    class Known(Isolation):
+        async def emulator(self, uri: str) -> Emulator:
+            return Emulator("/usr/bin/qemu-system-x86_64", "" if trouble else "/ours", trouble)
+
+    return HostCheck(world.hosts, Known(world.hosts))
+
+
 async def found(world: World) -> dict[str, Finding]:
-    return {finding.title: finding for finding in await HostCheck(world.hosts).run(world.uri)}
+    return {finding.title: finding for finding in await check_of(world).run(world.uri)}
 
 
 async def test_a_machine_that_has_all_needs_no_advice(qemu_world: World, machine: Machine) -> None:
@@ -128,7 +139,7 @@ async def test_a_libvirt_that_is_not_there_is_one_finding_among_the_others(
     driver_world: MakeWorld, machine: Machine, uri: str, is_root: bool, advice: str
 ) -> None:
     machine(is_root=is_root, can_open_kvm=True)
-    check = HostCheck((await driver_world()).hosts)
+    check = check_of(await driver_world())
     gone, *others = await check.run(uri, "libvirtd is not running there")
     assert (gone.title, gone.verdict, gone.found) == ("libvirt", BAD, "libvirtd is not running there")
     assert gone.advice.endswith(advice)
@@ -139,7 +150,7 @@ async def test_a_libvirt_that_is_not_there_is_one_finding_among_the_others(
 async def test_a_connection_that_broke_is_a_finding_and_no_error(driver_world: MakeWorld) -> None:
     world = await driver_world()
     await world.hosts.close()
-    first, *_ = await HostCheck(world.hosts).run(world.uri)
+    first, *_ = await check_of(world).run(world.uri)
     assert (first.title, first.verdict) == ("libvirt", BAD)
 
 
@@ -149,7 +160,7 @@ async def test_without_a_screen_nothing_is_said_of_what_it_keeps_apart(qemu_worl
 
 
 async def test_one_sentence_says_whether_windows_can_be_shown(driver_world: MakeWorld, machine: Machine) -> None:
-    check = HostCheck((await driver_world()).hosts)
+    check = check_of(await driver_world())
     assert await check.windows_trouble() == ""
     machine(windows_trouble=("There is no xpra.", "Get it."))
     assert await check.windows_trouble() == "There is no xpra. Get it."

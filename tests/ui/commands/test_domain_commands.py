@@ -49,7 +49,8 @@ class HangingGuests(Lifecycle):
     """Stands in for guests that hang: those take a minute each."""
 
     def __init__(self, services: Services) -> None:
-        super().__init__(services.hosts, services.store, services.roots, services.sound, services.lists.refresh)
+        parts = services.hosts, services.store, services.roots, services.sound, services.isolation
+        super().__init__(*parts, services.lists.refresh)
         self.killed: list[DomainKey] = []
         self.waited: list[DomainKey] = []
 

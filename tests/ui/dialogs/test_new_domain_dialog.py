@@ -3,10 +3,10 @@
 from PySide6.QtWidgets import QWidget
 
 from qubes_manager.core.domain import DomainClass
-from qubes_manager.services.hosts.networks import NONE, USER
+from qubes_manager.services.hosts.networks import APART, NONE
 from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
 
-NETWORKS = [USER, NONE]
+NETWORKS = [APART, NONE]
 
 
 def test_the_new_domain_form_says_what_is_wrong_beside_the_field(parent: QWidget) -> None:
@@ -21,7 +21,7 @@ def test_the_new_domain_form_says_what_is_wrong_beside_the_field(parent: QWidget
     assert not dialog.ok.isEnabled()
     dialog.checksum.text.setText("0" * 64)
     uri, request = dialog.request()
-    assert (uri, request.name, request.label, request.netvm) == ("test:///x", "fine", "blue", "user")
+    assert (uri, request.name, request.label, request.netvm) == ("test:///x", "fine", "blue", "isolated")
     dialog.kind.setCurrentIndex(0)
     assert not dialog.ok.isEnabled(), "there is no template to make an AppVM from"
 

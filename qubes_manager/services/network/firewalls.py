@@ -1,0 +1,114 @@
+"""Domains' firewalls: kept in their metadata, in what starts them, and in effect while they run."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qubes_manager.backend.host.daemon_paths import daemon_paths
+from qubes_manager.backend.network.emulator_files import emulator_files
+from qubes_manager.backend.network.keeper_link import ask_keeper
+from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall
+from qubes_manager.core.firewall.firewall import Firewall
+from qubes_manager.core.firewall.of_domain import ON, firewall_of
+from qubes_manager.services.hosts.domain_access import actions_on
+from qubes_manager.services.hosts.hosts import Hosts
+from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.network.isolation import Isolation, put_isolation
+
+if TYPE_CHECKING:
+    from qubes_manager.backend.domains.metadata import MetadataEdit
+
+# Seconds that the keeper of a domain that has just started may take to listen.
+_BEGINS, _PAUSE = 10.0, 0.2
+
+
+class Firewalls:
+    """Reads and changes domains' firewalls. All raise NotFound, BadInput, HostCallFailed."""
+
+    def __init__(self, hosts: Hosts, store: DomainStore, isolation: Isolation) -> None:
+        self._hosts = hosts
+        self._store = store
+        self._isolation = isolation
+
+    def of(self, key: DomainKey) -> Firewall:
+        """Return a domain's firewall as it was read last; rules whose time is over are not in it."""
+        now = time.time()
+        return firewall_of(self._store.require(key).config, now).without_expired(now)
+
+    async def change(self, key: DomainKey, change: Callable[[Firewall], Firewall]) -> str:
+        """Change a domain's rules, and return where they do not hold now, in words; empty where they do.
+
+        What others have set meanwhile is changed by *change* too, and never lost: it may be called more than once.
+        Connections that the rules forbid are cut.
+        """
+        domain = self._store.require(key)
+        if domain.is_host:
+            raise Refused("dom0 is this machine; this program keeps no firewall of it")
+
+        def edit(document: "MetadataEdit") -> None:
+            now = time.time()
+            wanted = change(firewall_of(document.config, now).without_expired(now))
+            document.set_text("firewall", wanted.lines, home=ON if wanted.home else "")
+
+        await actions_on(self._hosts, domain).edit_metadata(edit)
+        await self._hosts.refresh(key)
+        return await self.reload(key)
+
+    async def reload(self, key: DomainKey) -> str:
+        """Let the rules that are set hold; returns where they do not, in words."""
+        domain = self._store.require(key)
+        found = await self._isolation.emulator(key.connection)
+        await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
+        await self._hosts.refresh(key)
+        domain = self._store.require(key)
+        if not domain.config.is_isolated:
+            return f"no rules hold for “{domain.name}”: {_unguarded(domain, found.trouble)}"
+        if not domain.state.is_active:
+            return ""
+        firewall = self.of(key)
+        try:
+            await self._ask(domain, SetFirewall(firewall.lines, firewall.home))
+        except NotFound as error:
+            return f"they hold from the next start of “{domain.name}” on: {error}"
+        return ""
+
+    async def state(self, key: DomainKey) -> NetworkState | None:
+        """Return how the network of a running domain is; None where nobody keeps it."""
+        domain = self._store.require(key)
+        if not (domain.state.is_active and domain.config.is_isolated):
+            return None
+        try:
+            return await ask_keeper(await self._folder(key), key.uuid, AskNetwork())
+        except NotFound:
+            return None
+
+    async def _ask(self, domain: Domain, question: SetFirewall) -> NetworkState:
+        """Ask a domain's keeper, which may be about to begin."""
+        folder, end = await self._folder(domain.key), time.monotonic() + _BEGINS
+        while True:
+            try:
+                return await ask_keeper(folder, domain.key.uuid, question)
+            except NotFound:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(_PAUSE)
+
+    async def _folder(self, key: DomainKey) -> Path:
+        paths = await asyncio.to_thread(daemon_paths, key.connection)
+        if paths is None:
+            raise QubesManagerError("it does not run on this machine")
+        return emulator_files(paths.volumes).folder
+
+
+def _unguarded(domain: Domain, trouble: str) -> str:
+    match domain.config.netvm:
+        case "":
+            return "it has no network"
+        case "open":
+            return trouble or "its network is open; “isolated” keeps it apart"
+        case other:
+            return f"its network is “{other}”, which is none of this program’s"

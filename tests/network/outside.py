@@ -1,0 +1,108 @@
+"""What a domain may reach: a machine of its own beyond this one, as a network namespace; needs root.
+
+Its addresses are none of this machine's and of no home network (RFC 2544, RFC 3849).
+"""
+
+import contextlib
+import json
+import secrets
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.waiting import wait_until
+
+# Sends zeros without end, or back what came, as it is told first; datagrams come back.
+_SERVER = """
+import socket, sys, threading
+
+def serve(connection, sender):
+    with connection:
+        kind = connection.recv(5)
+        while kind == b"zeros":
+            connection.sendall(bytes(1 << 16))
+        while kind == b"echo " and (data := connection.recv(1 << 16)):
+            connection.sendall(data)
+
+def listen(port):
+    heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    heard.bind(("0.0.0.0", port))
+    threading.Thread(target=answer, args=(heard,), daemon=True).start()
+    with socket.create_server(("0.0.0.0", port), backlog=128) as server:
+        while True:
+            try:
+                threading.Thread(target=quietly, args=server.accept(), daemon=True).start()
+            except OSError:
+                pass
+
+def quietly(*words):
+    try:
+        serve(*words)
+    except OSError:
+        pass
+
+def answer(heard):
+    while True:
+        data, sender = heard.recvfrom(2000)
+        heard.sendto(data, sender)
+
+threading.Thread(target=listen, args=(9001,), daemon=True).start()
+listen(9000)
+"""
+PORT, OTHER_PORT = 9000, 9001
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Its addresses, and those of this machine on the way to it."""
+
+    address: str = "198.18.7.2"
+    here: str = "198.18.7.1"
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[Outside]:
+    """The other machine, with a server on two ports that echoes or sends without end."""
+    there, word = Outside(), secrets.token_hex(3)
+    holder = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "ip link set lo up; exec sleep infinity"], start_new_session=True
+    )
+    try:
+        own = subprocess.run(["readlink", "/proc/self/ns/net"], capture_output=True, text=True, check=True).stdout
+        wait_until(lambda: _namespace(holder.pid) not in ("", own), "the namespace is made")
+        near, far = f"qm{word}a", f"qm{word}b"
+        for line in (
+            f"link add {near} type veth peer name {far}",
+            f"link set {far} netns {holder.pid}",
+            f"addr add {there.here}/30 dev {near}",
+            f"link set {near} up",
+        ):
+            subprocess.run(["ip", *line.split()], check=True)
+        inside = ["nsenter", f"--target={holder.pid}", "--net"]
+        for line in (f"addr add {there.address}/30 dev {far}", f"link set {far} up"):
+            subprocess.run([*inside, "ip", *line.split()], check=True)
+        server = subprocess.Popen([*inside, sys.executable, "-c", textwrap.dedent(_SERVER)], start_new_session=True)
+        try:
+            yield there
+        finally:
+            server.kill()
+            server.wait()
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def host_addresses() -> list[str]:
+    """All addresses of this machine; those of a link with its name."""
+    links = json.loads(subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout)
+    return [
+        info["local"] + (f"%{link['ifname']}" if info["scope"] == "link" and ":" in info["local"] else "")
+        for link in links
+        for info in link["addr_info"]
+    ]
+
+
+def _namespace(pid: int) -> str:
+    return subprocess.run(["readlink", f"/proc/{pid}/ns/net"], capture_output=True, text=True, check=False).stdout
