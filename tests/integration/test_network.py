@@ -317,7 +317,8 @@ async def test_two_hundred_changes_do_not_disturb_what_they_allow(world: World, 
 async def test_rules_are_set_by_command(world: World, net: Net, one: DomainKey, run: Run) -> None:
     def firewall(*words: str) -> str:
         done = run("qvm-firewall", *words)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
         return done.stdout
 
     firewall(NAMES[0], "reset")

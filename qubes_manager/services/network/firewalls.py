@@ -10,7 +10,7 @@ from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.network.emulator_files import emulator_files
 from qubes_manager.backend.network.keeper_link import ask_keeper
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import NotFound, Overtaken, QubesManagerError, Refused
 from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.firewall.of_domain import ON, firewall_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Seconds that the keeper of a domain that has just started may take to listen.
 _BEGINS, _PAUSE = 10.0, 0.2
+_TRIES = 10
 
 
 class Firewalls:
@@ -43,20 +44,38 @@ class Firewalls:
         """Change a domain's rules, and return where they do not hold now, in words; empty where they do.
 
         What others have set meanwhile is changed by *change* too, and never lost: it may be called more than once.
-        Connections that the rules forbid are cut.
+        Connections that the rules forbid are cut. Raises Overtaken where others set them all the time.
         """
         domain = self._store.require(key)
         if domain.is_host:
             raise Refused("dom0 is this machine; this program keeps no firewall of it")
-
-        def edit(document: "MetadataEdit") -> None:
-            now = time.time()
-            wanted = change(firewall_of(document.config, now).without_expired(now))
-            document.set_text("firewall", wanted.lines, home=ON if wanted.home else "")
-
-        await actions_on(self._hosts, domain).edit_metadata(edit)
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._change_once(domain, change)
+                break
+            except Overtaken:
+                if not left:
+                    raise
         await self._hosts.refresh(key)
         return await self.reload(key)
+
+    async def _change_once(self, domain: Domain, change: Callable[[Firewall], Firewall]) -> None:
+        """Change what is there now; raises Overtaken when it is something else by the time that it is written."""
+        actions = actions_on(self._hosts, domain)
+        config, now = await actions.stored_config(), time.time()
+        before = config.firewall, config.home_network
+        firewall = change(firewall_of(config, now).without_expired(now))
+        wanted = firewall.lines, ON if firewall.home else ""
+
+        def edit(document: "MetadataEdit") -> None:
+            present = document.config.firewall, document.config.home_network
+            if present == wanted:
+                return
+            if present != before:
+                raise Overtaken(f"somebody else has changed the rules of “{domain.name}” just now; look, and try again")
+            document.set_text("firewall", wanted[0], home=wanted[1])
+
+        await actions.edit_metadata(edit)
 
     async def reload(self, key: DomainKey) -> str:
         """Let the rules that are set hold; returns where they do not, in words."""
