@@ -12,7 +12,7 @@ from qubes_manager.cli.tables import print_table
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
 from qubes_manager.core.firewall.control import NetworkState
-from qubes_manager.core.firewall.firewall import Firewall
+from qubes_manager.core.firewall.firewall import Firewall, parse_firewall
 from qubes_manager.core.firewall.rules import FirewallRule, parse_rule
 from qubes_manager.core.sizes import format_size
 
@@ -90,12 +90,17 @@ async def _list(session: Session, domain: Domain, *, raw: bool) -> None:
         print(firewall.lines)
         return
     state = await session.services.firewalls.state(domain.key)
-    counts = dict(zip((state.rules.splitlines() if state else ()), (state.counts if state else ()), strict=True))
+    counts = dict(zip(_held(state), state.counts if state else (), strict=True))
     columns = (*_COLUMNS, *(("PACKETS", "BYTES", "NOTE") if state else ()))
     print_table(columns, [_row(number, rule, state, counts) for number, rule in enumerate(firewall.rules)])
     print(f"home network: {'on' if firewall.home else 'off'}")
     if state:
         print(f"refused: {state.refused[0]} packets; way out: {state.trouble or 'open'}")
+
+
+def _held(state: NetworkState | None) -> list[str]:
+    """The rules that hold in a running domain, as they are counted."""
+    return [rule.bare for rule in parse_firewall(state.rules, time.time()).rules] if state else []
 
 
 def _row(
@@ -109,6 +114,6 @@ def _row(
     )
     if state is None:
         return cells
-    packets, size = counts.get(str(rule), (0, 0))
+    packets, size = counts.get(rule.bare, (0, 0))
     troubles = dict(zip(state.troubles[::2], state.troubles[1::2], strict=False))
     return (*cells, str(packets), format_size(size), troubles.get(rule.name, "-"))

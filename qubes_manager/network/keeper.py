@@ -133,7 +133,7 @@ class Keeper:
             self._uplink.trouble,
             self._firewall.lines,
             self._firewall.home,
-            tuple(counts.get(str(rule), (0, 0)) for rule in rules),
+            tuple(counts.get(rule.bare, (0, 0)) for rule in rules),
             counts.get(REFUSED, (0, 0)),
             tuple(text for pair in self._names.troubles.items() for text in pair),
         )
@@ -156,7 +156,7 @@ class Keeper:
     async def _counts(self) -> dict[str, tuple[int, int]]:
         """What went through each rule since the domain's start, by the rule's own text."""
         now = await self._inside.counters()
-        texts = {counter(number): str(rule) for number, rule in enumerate(self._firewall.rules)}
+        texts = {counter(number): rule.bare for number, rule in enumerate(self._firewall.rules)}
         total = dict(self._before)
         for name, (packets, size) in now.items():
             text = texts.get(name, name)

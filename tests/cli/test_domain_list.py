@@ -31,7 +31,7 @@ def listed(uri: str, *words: str) -> int:
         (["--tags", "money"], "Vault work"),
         (["--exclude-tags", "daily"], "dom0 Vault debian"),
         (["--template-source", "debian"], "work"),
-        (["--netvm-is", "user"], "work"),
+        (["--netvm-is", "open"], "work"),
         (["--netvm-is", "none", "--class", "TemplateVM", "StandaloneVM"], "Vault debian"),
         (["--internal", "y"], "work"),
         (["--internal", "no"], "dom0 Vault debian"),

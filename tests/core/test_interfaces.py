@@ -13,7 +13,7 @@ KINDS = ("network", "bridge", "direct", "internal", "vdpa", "user", "ethernet", 
 @pytest.mark.parametrize(
     ("interface", "word"),
     [
-        (Interface("user"), "user"),
+        (Interface("user"), "open"),
         (Interface("network", "default"), "default"),
         (Interface("network", "my net"), "my net"),
         (Interface("network", "a:b"), "a:b"),
@@ -42,8 +42,13 @@ def test_a_network_of_any_name_can_be_given_back(name: str) -> None:
     "word", ["", "none", "None", "bridge:", "bridge", "network:", "user:x", "hostdev:0000:01:00.0", "server", "a\nb"]
 )
 def test_what_names_no_interface_is_refused(word: str) -> None:
-    with pytest.raises(BadInput, match=r"netvm: .* cannot be used; use user, a libvirt network, bridge:NAME"):
+    with pytest.raises(BadInput, match=r"netvm: .* cannot be used; use isolated, open, a libvirt network, bridge:NAME"):
         parse_netvm(word)
+
+
+def test_user_networking_is_asked_for_by_how_it_is_to_be() -> None:
+    for word in ("isolated", "open", "user"):
+        assert parse_netvm(word) == Interface("user")
 
 
 def test_what_needs_more_than_a_word_is_shown_all_the_same() -> None:

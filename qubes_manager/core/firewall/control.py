@@ -56,9 +56,9 @@ class NetworkState(Message):
     def of(cls, fields: Fields) -> Self:
         """Read it; raises BadMessage."""
         counts = fields.numbers("counts", 2 * (MAX_RULES + 1))
+        if not counts or len(counts) % 2:
+            raise BadMessage(f"counts are {len(counts)} numbers, and no pairs of them")
         pairs = tuple(zip(counts[::2], counts[1::2], strict=True))
-        if not pairs:
-            raise BadMessage("counts are missing")
         return cls(
             fields.sentence("trouble", _MAX_WORDS),
             fields.raw("rules", _MAX_RULES_TEXT),
@@ -105,5 +105,5 @@ def read_rules(text: str, now: float) -> Firewall:
 
 
 def rules_text(firewall: Firewall) -> str:
-    """As ``read_rules`` reads it."""
-    return _BAR.join((f"home={'on' if firewall.home else 'off'}", *map(str, firewall.rules)))
+    """As ``read_rules`` reads it; comments are left out, since the kernel takes no variable of any length."""
+    return _BAR.join((f"home={'on' if firewall.home else 'off'}", *(rule.bare for rule in firewall.rules)))

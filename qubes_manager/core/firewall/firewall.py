@@ -24,6 +24,9 @@ HOME_NETWORKS: tuple[Network, ...] = tuple(
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 )
 MAX_RULES = 1000
+# Bytes of all rules as they are written, without their comments: they start the domain as a variable of its emulator,
+# of which the kernel takes 128 KiB (MAX_ARG_STRLEN in execve(2)).
+_MAX_BYTES = 100_000
 _DNS_PORT = 53
 
 
@@ -98,7 +101,7 @@ class Firewall:
         if len(self.rules) >= MAX_RULES:
             raise BadInput("rule", str(rule)[:80], f"a domain has {MAX_RULES} rules at most")
         place = len(self.rules) if before is None else self._checked(before)
-        return replace(self, rules=(*self.rules[:place], rule, *self.rules[place:]))
+        return replace(self, rules=_short((*self.rules[:place], rule, *self.rules[place:])))
 
     def remove(self, number: int) -> "Firewall":
         """Without the rule of a number, counted from 0; raises BadInput."""
@@ -159,4 +162,11 @@ def parse_firewall(text: str, now: float, *, home: bool = False) -> Firewall:
             rules.append(parse_line(line, now))
         except BadInput as error:
             raise BadInput(f"rule {number}, {error.field}", error.found, str(error).partition("; ")[2]) from None
-    return Firewall(tuple(rules), home)
+    return Firewall(_short(tuple(rules)), home)
+
+
+def _short(rules: tuple[FirewallRule, ...]) -> tuple[FirewallRule, ...]:
+    """The same rules; raises BadInput where they are too long to start a domain with."""
+    if (size := sum(len(rule.bare) + 1 for rule in rules)) > _MAX_BYTES:
+        raise BadInput("rules", f"{size} bytes", f"all rules of a domain have {_MAX_BYTES} bytes at most")
+    return rules

@@ -8,7 +8,7 @@ The grammar is that of https://doc.qubes-os.org/en/latest/user/security-in-qubes
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -84,6 +84,11 @@ class FirewallRule:
     def has_expired(self, now: float) -> bool:
         """Whether it holds no longer, at *now* (seconds since 1970)."""
         return self.expire is not None and self.expire <= now
+
+    @property
+    def bare(self) -> str:
+        """As it is written, without its comment."""
+        return str(replace(self, comment=""))
 
     def __str__(self) -> str:
         """As ``parse_rule`` reads it, and Qubes."""

@@ -50,7 +50,7 @@ def test_an_unnamed_one_is_its_template_but_for_what_is_its_own() -> None:
     assert config.disposal is Disposal.HELD
     assert config.label and config.label.name == "red"
     assert (config.tags, config.features) == (frozenset({"web"}), (("gui", "1"),))
-    assert (config.vcpus, config.initial_memory_kib, config.netvm) == (3, 512 << 10, "user")
+    assert (config.vcpus, config.initial_memory_kib, config.netvm) == (3, 512 << 10, "open")
     assert not (config.template_for_dispvms or config.include_in_backups or config.volumes or config.favourites)
     assert (config.title, config.notes, config.kernel, config.console_log) == ("", "", "", "/log/disp.log")
 

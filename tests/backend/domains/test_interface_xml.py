@@ -32,7 +32,7 @@ WORDS = {
     "network": "default",
     "bridge": "bridge:br0",
     "direct": "direct:eth0",
-    "user": "user",
+    "user": "open",
     "ethernet": "ethernet",
     "null": "null",
     "internal": "internal:i",
@@ -44,7 +44,7 @@ WORDS = {
     "udp": "udp:127.0.0.1:5558",
     "hostdev": "hostdev:0000:01:00.0",
 }
-TARGETS = ("other", "bridge:br1", "direct:eth1", "user", "ethernet", "null", "internal:j", "vdpa:/dev/vhost-vdpa-1")
+TARGETS = ("other", "bridge:br1", "direct:eth1", "open", "ethernet", "null", "internal:j", "vdpa:/dev/vhost-vdpa-1")
 # What may hang on an interface; everything of it stays that libvirt takes from the new kind.
 PARTS = {
     "mtu": "<mtu size='1400'/>",
@@ -148,7 +148,7 @@ def test_only_the_first_of_several_changes_and_none_takes_all_away() -> None:
     two = document("bridge").replace("</devices>", f"<interface type='user'>{MAC}</interface></devices>")
     edit = DomainEdit(two)
     edit.set_netvm("bridge:br1")
-    assert [i.netvm for i in edit.config.interfaces] == ["bridge:br1", "user"]
+    assert [i.netvm for i in edit.config.interfaces] == ["bridge:br1", "open"]
     edit.set_netvm("")
     assert edit.config.interfaces == ()
     edit.set_netvm("direct:eth0")

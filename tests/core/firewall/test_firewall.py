@@ -132,6 +132,16 @@ def test_a_wrong_line_is_named_and_too_many_are_refused() -> None:
         Firewall((FirewallRule(Action.DROP),) * MAX_RULES).insert(FirewallRule(Action.DROP))
 
 
+def test_rules_too_long_to_start_a_domain_with_are_refused() -> None:
+    name = ".".join(["a" * 60] * 4)
+    with pytest.raises(BadInput, match="100000 bytes at most"):
+        parse_firewall(f"accept {name}\n" * 500, NOW)
+    firewall = parse_firewall(f"accept {name} comment={'c' * 255}\n" * 300, NOW)
+    with pytest.raises(BadInput, match="100000 bytes at most"):
+        for _ in range(200):
+            firewall = firewall.insert(firewall.rules[0])
+
+
 def test_what_has_expired_goes() -> None:
     assert len(FIREWALL.without_expired(NOW).rules) == len(FIREWALL.rules) - 1
     assert FIREWALL.names == {"example.org", "unknown.example"}

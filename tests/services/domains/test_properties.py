@@ -42,7 +42,7 @@ async def test_what_a_saved_domain_goes_on_with_stays_and_what_is_ours_alone_may
         lambda p, k: p.set_vcpus(k, 4),
         lambda p, k: p.set_memory(k, 64),
         lambda p, k: p.set_maximum_memory(k, 64),
-        lambda p, k: p.set_netvm(k, "user"),
+        lambda p, k: p.set_netvm(k, "open"),
         lambda p, k: p.set_virt_mode(k, "kvm"),
         lambda p, k: p.set_template(k, "other"),
         lambda p, k: p.rename(k, "new"),
@@ -84,7 +84,12 @@ async def test_what_a_saved_domain_goes_on_with_stays_and_what_is_ours_alone_may
             BadInput,
             "netvm: 'lan' .* the host’s networks are default;",
         ),
-        ("own", lambda p, k: p.set_netvm(k, "hostdev:1"), BadInput, "netvm: 'hostdev:1' cannot be used; use user, a"),
+        (
+            "own",
+            lambda p, k: p.set_netvm(k, "hostdev:1"),
+            BadInput,
+            "netvm: 'hostdev:1' cannot be used; use isolated, open, a",
+        ),
         ("own", lambda p, k: p.set_virt_mode(k, "xen"), BadInput, "virt_mode: 'xen' cannot be used; use kvm or qemu"),
         ("own", lambda p, k: p.set_kernelopts(k, "x"), Refused, "“own” boots by itself"),
         ("own", lambda p, k: p.set_notes(k, "x" * (MAX_NOTES + 1)), BadInput, "notes: '256001 characters' cannot"),
@@ -202,9 +207,9 @@ async def test_several_interfaces_are_taken_away_only_by_who_says_so(foreign: Fo
     with pytest.raises(Refused, match=r"netvm of “foreign” is still bridge:br0, not none: it has 2 network interf"):
         await properties.set_netvm(foreign.key, "")
     assert await foreign.xml() == before
-    await properties.set_netvm(foreign.key, "user")
+    await properties.set_netvm(foreign.key, "open")
     assert [i.netvm for i in (await properties.stored(foreign.key)).config.interfaces] == [
-        "user",
+        "open",
         "server:127.0.0.1:5558",
     ]
     await properties.set_netvm(foreign.key, "", all_interfaces=True)
@@ -298,7 +303,7 @@ async def test_a_value_that_is_there_in_another_unit_is_left_alone(foreign: Fore
         ),
         (lambda p, k: p.set_maximum_memory(k, 4000), lambda p, k: p.set_maximum_memory(k, 5000), "maxmem of “app” was"),
         (lambda p, k: p.set_vcpus(k, 3), lambda p, k: p.set_vcpus(k, 1), "vcpus of “app” was 2 .* is 3 now"),
-        (lambda p, k: p.set_netvm(k, "user"), lambda p, k: p.set_netvm(k, "default"), "netvm of “app” was none"),
+        (lambda p, k: p.set_netvm(k, "open"), lambda p, k: p.set_netvm(k, "default"), "netvm of “app” was none"),
         (
             lambda p, k: p.set_notes(k, "theirs"),
             lambda p, k: p.set_notes(k, "ours"),

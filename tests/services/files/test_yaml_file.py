@@ -56,7 +56,7 @@ def test_one_value_that_makes_no_sense_costs_itself_and_stays(file: SettingsFile
 def test_defaults_of_a_later_version_survive_too(tmp_path: Path) -> None:
     defaults = GlobalDefaults(tmp_path / "defaults.yaml")
     (tmp_path / "defaults.yaml").write_text("default_shade: gray\ndefault_netvm: [1]\ndefault_pool: fast\n")
-    assert (defaults.get("default_pool"), defaults.get("default_netvm")) == ("fast", "user")
+    assert (defaults.get("default_pool"), defaults.get("default_netvm")) == ("fast", "isolated")
     defaults.set("default_template", "debian")
     assert yaml.safe_load((tmp_path / "defaults.yaml").read_text()) == {
         "default_shade": "gray",

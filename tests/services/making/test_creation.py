@@ -53,7 +53,11 @@ def app(template: str, **changes: object) -> CreationRequest:
         (app("own"), NotFound, "there is no TemplateVM “own”"),
         (app("rootless"), Refused, "the template “rootless” has no root that is whole yet"),
         (app("debian", netvm="lan"), BadInput, "netvm: 'lan' cannot be used; the host’s networks are default"),
-        (app("debian", netvm="bridge:"), BadInput, "netvm: 'bridge:' cannot be used; use user, a libvirt network"),
+        (
+            app("debian", netvm="bridge:"),
+            BadInput,
+            "netvm: 'bridge:' cannot be used; use isolated, open",
+        ),
         (app("debian", default_dispvm="nobody"), NotFound, "there is no domain “nobody”"),
         (
             CreationRequest("new", "red", template="debian", pool="other"),

@@ -146,10 +146,16 @@ def test_the_hardware_names_each_disk_and_counts_what_is_equal() -> None:
         ("Disk vdb", "/v/private (virtio, read-only, encrypted)"),
         ("Disk sda", "empty (sata, optical)"),
         ("Network", "network default virtio 52:54:00:00:00:01"),
-        ("Network", "user"),
+        ("Network", "open: reaches this machine’s own services"),
         ("Controller", "usb × 2, sata"),
         ("Video", "virtio"),
     ]
+
+
+def test_a_network_of_its_own_is_called_so() -> None:
+    emulator = "/home/me/.local/share/qubes-manager/network/qemu-system-x86_64"
+    config = DomainConfig(interfaces=(Interface("user", mac="52:54:00:00:00:01"),), emulator=emulator)
+    assert ("Network", "isolated 52:54:00:00:00:01") in hardware(domain(config=config), config)
 
 
 def test_with_none_or_many_chosen_it_says_so(pane: DetailsPane) -> None:
