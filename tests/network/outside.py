@@ -23,6 +23,8 @@ def serve(connection, sender):
         kind = connection.recv(5)
         while kind == b"zeros":
             connection.sendall(bytes(1 << 16))
+        while kind == b"drain" and connection.recv(1 << 16):
+            pass
         while kind == b"echo " and (data := connection.recv(1 << 16)):
             connection.sendall(data)
 

@@ -39,7 +39,7 @@ def in_kernel(*texts: str) -> str:
     """What nft says in a namespace of its own when it is given texts one after the other."""
     script = "\n".join(f"nft -f - <<'END' || exit 1\n{text}\nEND" for text in texts) + "\nnft list ruleset"
     done = subprocess.run(
-        ["unshare", "-Urn", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "-Urn", "sh"], input=script, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import subprocess
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,20 @@ from qubes_manager.network.emulator import main
 
 main({qemu!r}, {folder!r}, sys.argv[1:])
 """
+# Puts what it compiles beside the modules of an archive; their hash is not looked at again (PEP 552).
+_COMPILE = """
+import importlib.util, io, marshal, sys, zipfile
+
+archive = io.BytesIO(sys.stdin.buffer.read())
+with zipfile.ZipFile(archive, "a") as changed:
+    for place in changed.namelist():
+        source = changed.read(place)
+        code = compile(source, place, "exec", dont_inherit=True, optimize=0)
+        head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source)
+        changed.writestr(zipfile.ZipInfo(place + "c", (1980, 1, 1, 0, 0, 0)), head + marshal.dumps(code))
+sys.stdout.buffer.write(archive.getvalue())
+"""
+_COMPILE_SECONDS = 60
 # The first moment that the format of archives knows: what does not change is not written anew.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 
@@ -42,10 +57,10 @@ class EmulatorFiles:
     def install(self, qemu: str) -> Path:
         """Put all files in place that are not as they are to be, and return the emulator's path; raises OSError."""
         self._make_folder()
-        archive, digest = _archive()
-        modules = self.folder / f"program-{digest}.zip"
+        modules = self.folder / f"program-{_digest()}.zip"
         launcher = _LAUNCHER.format(python=SYSTEM_PYTHON, modules=str(modules), qemu=qemu, folder=str(self.folder))
-        self._put(modules, archive, 0o644)
+        if not modules.exists():
+            self._put(modules, _archive(), 0o644)
         self._put(self.folder / _FILTER, compiled_for_dhcp(), 0o644)
         emulator = self.emulator(qemu)
         # libvirt asks anew what it can do when it has changed.
@@ -85,12 +100,33 @@ def emulator_files(volumes: Path) -> EmulatorFiles:
 
 
 @lru_cache(1)
-def _archive() -> tuple[bytes, str]:
-    """Our modules that run beside QEMU as one file, and what tells it from those of other versions."""
-    modules: Mapping[str, bytes] = modules_of("network")
+def _modules() -> Mapping[str, bytes]:
+    """Our modules that run beside QEMU, by their places."""
+    return modules_of("network")
+
+
+def _digest() -> str:
+    """What tells them from those of other versions."""
+    seen = hashlib.sha256(_COMPILE.encode())
+    for place, data in sorted(_modules().items()):
+        seen.update(f"{place} {len(data)}\n".encode() + data)
+    return seen.hexdigest()[:16]
+
+
+def _archive() -> bytes:
+    """The modules as one file, compiled where that can be done here: a start would do it anew each time."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
-        for place, data in sorted(modules.items()):
+        for place, data in sorted(_modules().items()):
             archive.writestr(zipfile.ZipInfo(place, _MOMENT), data)
-    data = made.getvalue()
-    return data, hashlib.sha256(data).hexdigest()[:16]
+    try:
+        done = subprocess.run(
+            [SYSTEM_PYTHON, "-IS", "-c", _COMPILE],
+            input=made.getvalue(),
+            capture_output=True,
+            timeout=_COMPILE_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return made.getvalue()
+    return done.stdout
