@@ -41,12 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     home = commands.add_parser("home", help="the networks around this machine: whether any rule may let it in there")
     home.add_argument("state", choices=("on", "off"))
     options = parser.parse_args(argv)
-    change = _change(parser, options)
+    if options.command == "del" and (options.rule_no is None) == (not options.match):
+        parser.error("give either --rule-no or a rule")
 
     async def job(session: Session) -> int:
         domain = session.find(options.VMNAME)
         firewalls = session.services.firewalls
-        if change:
+        if change := _change(options, firewalls.of(domain.key)):
             note = await firewalls.change(domain.key, change)
         else:
             note = await firewalls.reload(domain.key) if options.reload else ""
@@ -59,17 +60,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(options, job)
 
 
-def _change(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Callable[[Firewall], Firewall] | None:
-    """What a command does to a firewall; None for one that changes nothing."""
+def _change(options: argparse.Namespace, shown: Firewall) -> Callable[[Firewall], Firewall] | None:
+    """What a command does to a firewall; None for one that changes nothing.
+
+    A number is that of a rule as it is *shown*; others may give it to another rule meanwhile.
+    """
     match options.command:
         case "add":
-            return lambda firewall: firewall.insert(parse_rule(options.match, time.time()), options.before)
+            rule = parse_rule(options.match, time.time())
+            if options.before is None:
+                return lambda firewall: firewall.insert(rule)
+            after = shown.rule(options.before)
+            return lambda firewall: firewall.insert(rule, _place(firewall, after))
         case "del":
-            if (options.rule_no is None) == (not options.match):
-                parser.error("give either --rule-no or a rule")
-            if options.rule_no is not None:
-                return lambda firewall: firewall.remove(options.rule_no)
-            return lambda firewall: firewall.remove(_place(firewall, parse_rule(options.match, time.time())))
+            gone = parse_rule(options.match, time.time()) if options.match else shown.rule(options.rule_no)
+            return lambda firewall: firewall.remove(_place(firewall, gone))
         case "reset":
             return lambda firewall: Firewall(home=False)
         case "home":
@@ -94,6 +99,8 @@ async def _list(session: Session, domain: Domain, *, raw: bool) -> None:
     columns = (*_COLUMNS, *(("PACKETS", "BYTES", "NOTE") if state else ()))
     print_table(columns, [_row(number, rule, state, counts) for number, rule in enumerate(firewall.rules)])
     print(f"home network: {'on' if firewall.home else 'off'}")
+    if state and (_held(state), state.home) != ([rule.bare for rule in firewall.rules], firewall.home):
+        print("these are not the rules that hold now: qvm-firewall --reload lets them")
     if state:
         print(f"refused: {state.refused[0]} packets; way out: {state.trouble or 'open'}")
 
@@ -107,6 +114,7 @@ def _row(
     number: int, rule: FirewallRule, state: NetworkState | None, counts: dict[str, tuple[int, int]]
 ) -> tuple[str, ...]:
     left = "" if rule.expire is None else f"+{max(0, round(rule.expire - time.time()))}"
+    left = "expired" if rule.has_expired(time.time()) else left
     cells = (
         *(str(number), str(rule.action), str(rule.host or "-"), str(rule.proto or "-"), str(rule.ports or "-")),
         *("dns" if rule.dns else "-", "-" if rule.icmp_type is None else str(rule.icmp_type), left or "-"),

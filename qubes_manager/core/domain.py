@@ -223,7 +223,7 @@ class DomainConfig:
         if not self.interfaces:
             return ""
         if self.interfaces[0].kind == USER:
-            return ISOLATED if self.is_isolated else OPEN
+            return ISOLATED if self.is_isolated and self.interfaces[0].is_plain_user else OPEN
         return self.interfaces[0].netvm
 
     @property

@@ -30,6 +30,13 @@ class Interface:
     source: str = ""
     mac: str = ""
     model: str = ""
+    # What serves user networking in QEMU's stead (passt), on this machine's own network.
+    backend: str = ""
+
+    @property
+    def is_plain_user(self) -> bool:
+        """Whether it is user networking that QEMU itself would serve: that is kept apart where anything is."""
+        return self.kind == USER and not self.backend
 
     @property
     def netvm(self) -> str:

@@ -43,8 +43,8 @@ def check(folder: str) -> str | int:
         set_up(network)
         for opened in listen_for_dns():
             opened.close()
-        rules = first_rules() + ruleset(Firewall(), network, Surroundings((), {}, 1, 0))
-        _run("nft", "-f", "-", feed=rules)
+        for rules in (first_rules(network), *ruleset(Firewall(), network, Surroundings((), {}, 1, 0))):
+            _run("nft", "-f", "-", feed=rules)
         _run("bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--unshare-pid", "--cap-drop", "ALL", "/bin/true")
     except OSError as error:
         return str(error)

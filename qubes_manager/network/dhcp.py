@@ -58,8 +58,9 @@ def _dnsmasq(network: GuestNetwork) -> Iterator[str]:
         f"--dhcp-lease-max={_MAX_LEASES}",
         "--dhcp-option=option:domain-name",
     )
-    # There is one address, for the one card; a guest's early programs and its later ones call themselves differently.
-    yield f"--dhcp-range={network.guest},{network.guest},255.255.255.0,12h"
+    # There is one address, for the one card. A lease is short, since a guest that changes its card's number waits for
+    # its end; a guest's early programs and its later ones call themselves differently.
+    yield f"--dhcp-range={network.guest},{network.guest},255.255.255.0,2m"
     yield f"--dhcp-option=option:router,{network.gateway}"
     yield f"--dhcp-option=option:dns-server,{DNS4}"
     yield from ("--enable-ra", f"--dhcp-range={network.prefix6.network_address},ra-only")

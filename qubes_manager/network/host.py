@@ -1,14 +1,15 @@
 """What this machine has of the network: its addresses, whether it reaches anything, and who answers its DNS."""
 
 import asyncio
+import ipaddress
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qubes_manager.core.firewall.rules import Address
+from qubes_manager.core.firewall.rules import Address, Network
 from qubes_manager.network.inside import PATH
 from qubes_manager.network.ruleset import parse_address
 
@@ -24,10 +25,11 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class HostNetwork:
-    """The addresses of this machine, and the versions of IP that lead anywhere."""
+    """The addresses of this machine, the networks that they are in, and the versions of IP that lead anywhere."""
 
-    addresses: frozenset[Address]
-    versions: frozenset[int]
+    addresses: frozenset[Address] = frozenset()
+    links: frozenset[Network] = frozenset()
+    versions: frozenset[int] = frozenset()
 
 
 async def read_host_network() -> HostNetwork:
@@ -35,12 +37,22 @@ async def read_host_network() -> HostNetwork:
     links, *routes = await asyncio.gather(
         _ip("address", "show"), _ip("-4", "route", "show", "default"), _ip("-6", "route", "show", "default")
     )
-    texts = (info.get("local", "") for link in links for info in link.get("addr_info", ()))
-    addresses = frozenset(address for text in texts if (address := parse_address(text)))
-    return HostNetwork(addresses, frozenset(v for v, found in zip((4, 6), routes, strict=True) if found))
+    infos = [info for link in links for info in link.get("addr_info", ())]
+    addresses = {address for info in infos if (address := parse_address(str(info.get("local", ""))))}
+    near = {_network(info) for info in infos if info.get("prefixlen")}
+    versions = {version for version, found in zip((4, 6), routes, strict=True) if found}
+    return HostNetwork(frozenset(addresses), frozenset(filter(None, near)), frozenset(versions))
 
 
-async def _ip(*words: str) -> list[dict[str, list[dict[str, str]]]]:
+def _network(info: Mapping[str, object]) -> Network | None:
+    """The network that an address is in: whoever has one there is reached without a router."""
+    try:
+        return ipaddress.ip_network(f"{info.get('local')}/{info['prefixlen']}", strict=False)
+    except ValueError:
+        return None
+
+
+async def _ip(*words: str) -> list[dict[str, list[dict[str, object]]]]:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec("ip", "-json", *words, stdout=pipe, stderr=pipe, env={"PATH": PATH})
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qubes_manager.network.addresses import DNS4, DNS6, DNS_PORT, GuestNetwork
-from qubes_manager.network.ruleset import CARD, MOST_REFUSED, REFUSED, TABLE
+from qubes_manager.network.ruleset import CARD, MOST_REFUSED, REFUSED
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # The same for all: domains that see each other's are none.
@@ -75,20 +75,21 @@ class Inside:
         """The command line that runs a tool in there."""
         return ["nsenter", f"--target={self.holder}", "--user", "--net", "--preserve-credentials", *words]
 
-    async def put_rules(self, text: str) -> None:
-        """Put rules into effect, all or none of them; raises OSError."""
-        await self._run("nft", "-f", "-", feed=text)
+    async def put_rules(self, *pieces: str) -> None:
+        """Give nft rules, of each piece all or none; raises OSError."""
+        for piece in pieces:
+            await self._run("nft", "-f", "-", feed=piece)
 
-    async def counters(self) -> dict[str, tuple[int, int]]:
-        """Return packets and bytes by the names of counters; raises OSError."""
-        found = await self._list("counters", "table", "inet", TABLE)
+    async def counters(self, of: str) -> dict[str, tuple[int, int]]:
+        """Return packets and bytes by the names of a table's counters; raises OSError."""
+        found = await self._list("counters", "table", "inet", of)
         return {c["name"]: (c["packets"], c["bytes"]) for entry in found if (c := entry.get("counter"))}
 
-    async def refused(self) -> list[tuple[str, str, int]]:
-        """Return where to the domain was refused lately: address, protocol and port; raises OSError."""
+    async def refused(self, of: str) -> list[tuple[str, str, int]]:
+        """Return where to the domain was refused lately by a table: address, protocol and port; raises OSError."""
         places = []
         for version in (4, 6):
-            for entry in await self._list("set", "inet", TABLE, f"{REFUSED}{version}"):
+            for entry in await self._list("set", "inet", of, f"{REFUSED}{version}"):
                 for element in entry.get("set", {}).get("elem", ())[:MOST_REFUSED]:
                     address, protocol, port = element["elem"]["val"]["concat"]
                     places.append((str(address), str(protocol), int(port)))

@@ -17,6 +17,7 @@ from qubes_manager.core.background import Background
 from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.firewall.control import Failed, NetworkState, SetFirewall, read_rules, state_line
 from qubes_manager.core.firewall.firewall import Firewall, parse_firewall
+from qubes_manager.core.firewall.rules import Action
 from qubes_manager.network.addresses import guest_network
 from qubes_manager.network.control_server import ControlServer
 from qubes_manager.network.dhcp import dhcp_command, filter_path
@@ -25,11 +26,22 @@ from qubes_manager.network.host import HostChanges, HostNetwork, end_with_parent
 from qubes_manager.network.inside import PATH, Inside
 from qubes_manager.network.log import NetworkLog
 from qubes_manager.network.names import Names
-from qubes_manager.network.ruleset import MAX_GENERATION, REFUSED, Surroundings, counter, first_rules, ruleset
+from qubes_manager.network.ruleset import (
+    MAX_GENERATION,
+    REFUSED,
+    Surroundings,
+    counter,
+    first_rules,
+    ruleset,
+    table,
+    without_table,
+)
 from qubes_manager.network.uplink import Uplink
 
 # Seconds between two looks at what was refused, and a pause before what has ended is started anew.
 _LOOK, _PAUSE = 10.0, 2.0
+# Seconds that names may take which are refused; then the domain is let out, and the names stand beside their rules.
+_NAMES_SECONDS = 10.0
 _SOCKETS = 4
 
 
@@ -38,12 +50,16 @@ def run(folder: Path, uuid: str, rules: str, qemu: int, holder: int, namespace: 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     log = NetworkLog(folder / f"{uuid}.log")
     try:
-        asyncio.run(_keep(folder, uuid, rules, qemu, holder, namespace, log))
+        # No end of threads is waited for, as asyncio.run does: one may look a name up for a minute.
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(_keep(folder, uuid, rules, qemu, holder, namespace, log))
     except Exception as error:
         log(f"the network has ended: {type(error).__name__}: {error}")
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGKILL)
+        os._exit(0)
 
 
 async def _keep(
@@ -77,10 +93,13 @@ class Keeper:
         self._log = log
         self._background = Background(lambda error: log(f"{type(error).__name__}: {error}"))
         self._uplink = Uplink(holder, log)
-        self._names = Names(self._refresh)
+        # Set when what the rules are made with may have changed: this machine's addresses, those of names.
+        self._stale = asyncio.Event()
+        self._names = Names(self._stale.set)
         self._server = ControlServer(folder, uuid, self._answer)
         self._firewall = Firewall(())
-        self._host = HostNetwork(frozenset(), frozenset())
+        self._host = HostNetwork()
+        self._is_open = False
         self._generation = 0
         # When the rules that hold were made, and whether they have changed since they were looked at.
         self._made = 0.0
@@ -96,18 +115,29 @@ class Keeper:
             self._firewall = read_rules(rules, now)
         except BadInput as error:
             self._log(f"nothing is let through: the rules in the domain’s XML cannot be read: {error}")
+        # It is listened for before it is read, so that no change is missed.
+        HostChanges(self._stale.set)
         self._host = await read_host_network()
-        await self._inside.put_rules(first_rules())
+        await self._inside.put_rules(first_rules(self._network))
         await self._apply(self._firewall)
-        HostChanges(lambda: self._background.spawn(self._follow_host()))
         DnsRelay(dns).start()
-        self._names.want(self._firewall.names)
         self._background.spawn(self._names.run())
         self._background.spawn(self._give_addresses())
-        self._uplink.set_versions(self._host.versions)
         self._background.spawn(self._uplink.run())
+        self._background.spawn(self._stay_right())
         self._background.spawn(self._watch())
         await self._server.start()
+        await self._open()
+
+    async def _open(self) -> None:
+        """Let the domain out, when it is known what its rules refuse by name."""
+        if any(rule.name and rule.action is Action.DROP for rule in self._firewall.rules):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_NAMES_SECONDS):
+                    await self._names.looked_up.wait()
+            await self._apply()
+        self._is_open = True
+        self._uplink.set_versions(self._host.versions)
 
     async def end(self) -> None:
         """End all that was begun."""
@@ -119,7 +149,6 @@ class Keeper:
         try:
             if isinstance(question, SetFirewall):
                 firewall = parse_firewall(question.rules, time.time(), home=question.home)
-                self._names.want(firewall.names)
                 await self._apply(firewall)
                 self._log(f"{len(firewall.rules)} rules hold now; home network {'on' if firewall.home else 'off'}")
             return state_line(await self._state())
@@ -147,15 +176,23 @@ class Keeper:
             firewall = self._firewall if wanted is None else wanted
             counts = await self._counts() if self._generation else {}
             generation = self._generation % MAX_GENERATION + 1
-            around = Surroundings(self._host.addresses, self._names.addresses, generation, time.time())
-            await self._inside.put_rules(ruleset(firewall, self._network, around))
+            around = Surroundings(
+                self._host.addresses, self._names.addresses, generation, time.time(), self._host.links
+            )
+            try:
+                await self._inside.put_rules(*ruleset(firewall, self._network, around, self._generation))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    await self._inside.put_rules(without_table(generation))
+                raise
             self._generation, self._firewall, self._before = generation, firewall, counts
             self._made = around.now
+            self._names.want(firewall.names)
             self._changed.set()
 
     async def _counts(self) -> dict[str, tuple[int, int]]:
         """What went through each rule since the domain's start, by the rule's own text."""
-        now = await self._inside.counters()
+        now = await self._inside.counters(table(self._generation))
         texts = {counter(number): rule.bare for number, rule in enumerate(self._firewall.rules)}
         total = dict(self._before)
         for name, (packets, size) in now.items():
@@ -164,43 +201,48 @@ class Keeper:
             total[text] = (before[0] + packets, before[1] + size)
         return total
 
-    def _refresh(self) -> None:
-        self._background.spawn(self._apply())
-
-    async def _follow_host(self) -> None:
-        try:
-            host = await read_host_network()
-        except OSError as error:
-            self._log(f"this machine’s addresses cannot be read: {error}")
-            return
-        if host == self._host:
-            return
-        is_other = host.addresses != self._host.addresses
-        self._host = host
-        if is_other:
-            await self._apply()
-        self._uplink.set_versions(host.versions)
+    async def _stay_right(self) -> None:
+        """Make the rules anew when what they are made with has changed; what fails is tried again."""
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                self._host = await read_host_network()
+                await self._apply()
+                if self._is_open:
+                    self._uplink.set_versions(self._host.versions)
+            except (OSError, ValueError) as error:
+                self._log(f"the rules are not as they should be by now, and are made again: {error}")
+                self._stale.set()
+                await asyncio.sleep(_PAUSE)
 
     async def _give_addresses(self) -> None:
-        """Keep what gives the guest its address running; raises OSError where it cannot be started."""
+        """Keep what gives the guest its address running."""
         while True:
-            with filter_path(self._folder).open("rb") as seccomp:
-                process = await asyncio.create_subprocess_exec(
-                    *self._inside.command(*dhcp_command(self._network, seccomp.fileno())),
-                    pass_fds=[seccomp.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.DEVNULL,
-                    env={"PATH": PATH},
-                    preexec_fn=end_with_parent,
-                )
             try:
-                code = await process.wait()
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-            self._log(f"what gives addresses ended with code {code}; it is started anew")
+                ended = f"ended with code {await self._give_addresses_once()}"
+            except OSError as error:
+                ended = f"cannot be started ({error})"
+            self._log(f"what gives addresses {ended}; it is started anew")
             await asyncio.sleep(_PAUSE)
+
+    async def _give_addresses_once(self) -> int:
+        """Run it until it ends; raises OSError."""
+        with filter_path(self._folder).open("rb") as seccomp:
+            process = await asyncio.create_subprocess_exec(
+                *self._inside.command(*dhcp_command(self._network, seccomp.fileno())),
+                pass_fds=[seccomp.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={"PATH": PATH},
+                preexec_fn=end_with_parent,
+            )
+        try:
+            return await process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
 
     async def _watch(self) -> None:
         """Take rules out whose time is over, and log what was refused."""
@@ -212,10 +254,10 @@ class Keeper:
             try:
                 if is_due:
                     await self._apply()
-                refused = (await self._inside.counters()).get(REFUSED, (0, 0))[0]
+                refused = (await self._inside.counters(table(self._generation))).get(REFUSED, (0, 0))[0]
                 if refused != last:
                     last = refused
-                    self._tell_refused(await self._inside.refused())
+                    self._tell_refused(await self._inside.refused(table(self._generation)))
             except OSError as error:
                 self._log(str(error))
             self._changed.clear()

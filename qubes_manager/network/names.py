@@ -1,10 +1,13 @@
 """Looks up the names in a domain's rules, in the background and again and again."""
 
 import asyncio
+import functools
 import ipaddress
+import random
 import socket
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from qubes_manager.core.firewall.rules import Address
@@ -14,6 +17,7 @@ from qubes_manager.core.firewall.rules import Address
 _AGAIN, _SOON, _KEPT = 60.0, 5.0, 900.0
 _MOST_ADDRESSES = 64
 _PATIENCE = 15.0
+_MOST_LOOKS = 32
 
 
 @dataclass(slots=True)
@@ -29,6 +33,10 @@ class Names:
         self._changed = changed
         self._found: dict[str, _Found] = {}
         self._woken = asyncio.Event()
+        # Set when each name has been looked up once.
+        self.looked_up = asyncio.Event()
+        # A look takes as long as the C library likes, and cannot be ended.
+        self._threads = ThreadPoolExecutor(_MOST_LOOKS)
 
     def want(self, names: Iterable[str]) -> None:
         """Say which names are to be known from now on."""
@@ -52,10 +60,10 @@ class Names:
         """Look them up until cancelled."""
         while True:
             self._woken.clear()
-            before = self.addresses
-            await asyncio.gather(*(self._look_up(name, found) for name, found in list(self._found.items())))
-            if {name: set(found) for name, found in self.addresses.items()} != {n: set(f) for n, f in before.items()}:
-                self._changed()
+            # Those that nobody answers for do not always come before the others.
+            names = random.sample(list(self._found), len(self._found))
+            await asyncio.gather(*(self._renew(name, self._found[name]) for name in names))
+            self.looked_up.set()
             pause = (_SOON if self.troubles else _AGAIN) if self._found else None
             try:
                 async with asyncio.timeout(pause):
@@ -63,10 +71,18 @@ class Names:
             except TimeoutError:
                 continue
 
+    async def _renew(self, name: str, found: _Found) -> None:
+        before = set(found.addresses)
+        await self._look_up(name, found)
+        if set(found.addresses) != before:
+            self._changed()
+
     async def _look_up(self, name: str, found: _Found) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                answers = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+                answers = await asyncio.get_running_loop().run_in_executor(
+                    self._threads, functools.partial(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM)
+                )
         except TimeoutError:
             found.trouble = "nobody answers"
         except (OSError, UnicodeError) as error:

@@ -7,14 +7,16 @@ those connections that it forbids, and leaves the others alone.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qubes_manager.core.firewall.firewall import HOME_NETWORKS, NEVER, Firewall
 from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Network, Protocol
 from qubes_manager.network.addresses import DNS4, DNS6, DNS_PORT, GuestNetwork
 
-TABLE = "domain"
+# Bytes of text that nft is given at a time: what it makes of them goes to the kernel in one message, for which who is
+# no real root has the room that all sockets have (net.core.wmem_max).
+_PIECE = 16 << 10
 CARD, UPLINK = "card", "uplink"
 # Connections that a domain may have at a time, destinations that are remembered as refused, and answers to what is
 # refused in a second: a guest that asks for more gets none.
@@ -24,13 +26,9 @@ _MOST_ANSWERS = 500
 MAX_GENERATION = 0xFFFF
 REFUSED = "refused"
 
-_FIRST = """table inet out {
-  chain after {
-    type nat hook postrouting priority 100
-    iifname "card" oifname "uplink" masquerade
-  }
-}
-"""
+# Of a domain's ARP, neighbour discovery and questions of DNS so many in a second; the kernel's table of neighbours is
+# one for all namespaces. Of IPv6 a domain has so many addresses at a time, each of which is a neighbour.
+_MOST_NEIGHBOURS, _MOST_QUESTIONS, _MOST_ADDRESSES = 20, 200, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,61 @@ class Surroundings:
     names: Mapping[str, Collection[Address]]
     generation: int
     now: float
+    # What is reached from this machine without a router.
+    links: Collection[Network] = ()
 
 
-def first_rules() -> str:
-    """What is there from the beginning and never changes: all that goes out has the namespace's own address."""
-    return _FIRST
+def first_rules(network: GuestNetwork) -> str:
+    """What is there from the beginning and never changes: the address of all that goes out, and what is bounded.
+
+    A limit that was made anew with the rules would begin anew too.
+    """
+    sender = f"{{ 0.0.0.0, {network.guest} }}"
+    ours = f'iifname "{CARD}"'
+    lines = [
+        "table inet out {",
+        "  set addresses {",
+        "    type ipv6_addr",
+        "    flags dynamic,timeout",
+        "    timeout 10m",
+        f"    size {_MOST_ADDRESSES}",
+        "  }",
+        *_chain("after", iter([f'{ours} oifname "{UPLINK}" masquerade']), "type nat hook postrouting priority 100"),
+        *_chain(
+            "bounds",
+            iter(
+                [
+                    f"{ours} ct state new ct count over {MOST_CONNECTIONS} drop",
+                    # Where no more fit, the packet goes no further than this rule.
+                    f"{ours} ip6 saddr {network.prefix6} update @addresses {{ ip6 saddr }} accept",
+                    f"{ours} meta nfproto ipv6 drop",
+                ]
+            ),
+            "type filter hook forward priority -10",
+        ),
+        *_chain(
+            "questions",
+            iter([f"{ours} udp dport {DNS_PORT} limit rate over {_MOST_QUESTIONS}/second drop"]),
+            "type filter hook input priority -10",
+        ),
+        "}",
+        "table netdev guard {",
+        *_chain(
+            "card",
+            iter(
+                [
+                    f"ether type arp arp saddr ip != {sender} drop",
+                    f"ether type arp limit rate over {_MOST_NEIGHBOURS}/second drop",
+                    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } "
+                    f"limit rate over {_MOST_NEIGHBOURS}/second drop",
+                    "ether type != { arp, ip, ip6 } drop",
+                ]
+            ),
+            f'type filter hook ingress device "{CARD}" priority 0',
+        ),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def counter(number: int) -> str:
@@ -53,32 +101,67 @@ def counter(number: int) -> str:
     return f"r{number}"
 
 
-def ruleset(firewall: Firewall, network: GuestNetwork, around: Surroundings) -> str:
-    """Return the whole table, which takes the place of the one before in one step."""
-    mark = around.generation << 16
+def table(generation: int) -> str:
+    """The name of the table of a set of rules."""
+    return f"domain{generation}"
+
+
+def ruleset(firewall: Firewall, network: GuestNetwork, around: Surroundings, before: int = 0) -> list[str]:
+    """Return what puts the rules into effect, piece by piece: nothing has changed until the last one.
+
+    That one takes the table of the set *before* away in the same step (0: there is none).
+    """
+    mark, name = around.generation << 16, table(around.generation)
     live = [(number, rule) for number, rule in enumerate(firewall.rules) if not rule.has_expired(around.now)]
-    counted = ", ".join(f'{mark | number + 1:#010x} : "{counter(number)}"' for number, _rule in live)
-    lines = [
-        f"table inet {TABLE}",
-        f"delete table inet {TABLE}",
-        f"table inet {TABLE} {{",
+    near = () if firewall.home else (*HOME_NETWORKS, *around.links)
+    first = [
+        *without_table(around.generation).splitlines(),
+        f"table inet {name} {{",
         *_sets(around.host),
-        *(f"  counter {counter(number)} {{ }}" for number, _rule in live),
         f"  counter {REFUSED} {{ }}",
         "  map counted {",
         "    type mark : counter",
-        *([f"    elements = {{ {counted} }}"] if counted else []),
         "  }",
         *_chain("refuse", _refusing()),
-        *_chain("barriers", _barriers(home=firewall.home)),
-        *_chain("rules", (line for number, rule in live for line in _rule(rule, number, mark, around.names))),
-        *_chain("decide", _deciding(mark)),
-        *_chain("forward", _forwarding(network), hook="forward"),
-        *_chain("input", _arriving(network), hook="input"),
-        *_chain("output", _leaving(), hook="output"),
+        *_chain("barriers", _barriers(near)),
+        *_chain("rules", iter(())),
         "}",
     ]
-    return "\n".join(lines) + "\n"
+    middle = [
+        "\n".join(
+            (
+                f"add counter inet {name} {counter(number)}",
+                f'add element inet {name} counted {{ {mark | number + 1:#010x} : "{counter(number)}" }}',
+                *(f"add rule inet {name} rules {line}" for line in _rule(rule, number, mark, around.names)),
+            )
+        )
+        for number, rule in live
+    ]
+    last = [
+        f"table inet {name} {{",
+        *_chain("decide", _deciding(mark)),
+        *_chain("forward", _forwarding(network), _hook("forward")),
+        *_chain("input", _arriving(network), _hook("input")),
+        *_chain("output", _leaving(), _hook("output")),
+        "}",
+        *([f"delete table inet {table(before)}"] if before else []),
+    ]
+    return _pieces(["\n".join(first), *middle, "\n".join(last)])
+
+
+def without_table(generation: int) -> str:
+    """What takes the table of a set of rules away, whether it is there or not."""
+    return f"add table inet {table(generation)}\ndelete table inet {table(generation)}\n"
+
+
+def _pieces(parts: Sequence[str]) -> list[str]:
+    """The parts in the same order, as few together as have room for each other."""
+    pieces = [""]
+    for part in parts:
+        if pieces[-1] and len(pieces[-1]) + len(part) > _PIECE:
+            pieces.append("")
+        pieces[-1] += f"{part}\n"
+    return pieces
 
 
 def _sets(host: Collection[Address]) -> Iterator[str]:
@@ -96,11 +179,14 @@ def _sets(host: Collection[Address]) -> Iterator[str]:
         yield "  }"
 
 
-def _chain(name: str, lines: Iterator[str], hook: str = "") -> Iterator[str]:
+def _hook(name: str) -> str:
+    return f"type filter hook {name} priority 0\n    policy drop"
+
+
+def _chain(name: str, lines: Iterator[str], head: str = "") -> Iterator[str]:
     yield f"  chain {name} {{"
-    if hook:
-        yield f"    type filter hook {hook} priority 0"
-        yield "    policy drop"
+    if head:
+        yield f"    {head}"
     yield from (f"    {line}" for line in lines)
     yield "  }"
 
@@ -116,19 +202,23 @@ def _refusing() -> Iterator[str]:
     yield "reject with icmpx admin-prohibited"
 
 
-def _barriers(*, home: bool) -> Iterator[str]:
+def _barriers(near: Collection[Network]) -> Iterator[str]:
+    """What is refused before any rule: this machine, what no domain reaches, and the networks that are *near*."""
     for version in (4, 6):
         yield f"{_to(version)} @host{version} goto refuse"
-    for networks in (NEVER, () if home else HOME_NETWORKS):
-        for version in (4, 6):
-            if chosen := ", ".join(str(network) for network in networks if network.version == version):
-                yield f"{_to(version)} {{ {chosen} }} goto refuse"
+    for networks in (NEVER, near):
+        four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
+        six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
+        for version, kept in ((4, [str(n) for n in four]), (6, [str(n) for n in six])):
+            if kept:
+                yield f"{_to(version)} {{ {', '.join(kept)} }} goto refuse"
 
 
 def _deciding(mark: int) -> Iterator[str]:
     yield "ct state invalid drop"
     yield f"ct mark and 0xffff0000 == {mark:#010x} counter name ct mark map @counted accept"
-    yield f"ct state new ct count over {MOST_CONNECTIONS} goto refuse"
+    # An error about a connection is as that: a guest can make them up, and a rule for ICMP is not meant.
+    yield "ct state related drop"
     yield f"{_to(4)} != {DNS4} jump barriers"
     yield f"{_to(6)} != {DNS6} jump barriers"
     yield "jump rules"

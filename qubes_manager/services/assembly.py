@@ -168,7 +168,13 @@ class Services(UserFiles):
         from qubes_manager.services.domains.lifecycle import Lifecycle
 
         return Lifecycle(
-            self.hosts, self.store, self.roots, self.sound, self.isolation, lambda key: self.lists.refresh(key)
+            self.hosts,
+            self.store,
+            self.roots,
+            self.sound,
+            self.isolation,
+            self.firewalls,
+            lambda key: self.lists.refresh(key),
         )
 
     @cached_property

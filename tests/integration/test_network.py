@@ -211,9 +211,10 @@ async def test_a_guest_reaches_the_world_and_no_address_of_this_machine(world: W
         places += [(address, port) for address in known for port in ports.values()]
         for home in (False, True):
             await set_rules(world, one, "accept", home=home)
-            found = await reaches(world, one, (net.there.address, PORT), *places)
-            # The guest's own loopback has nobody either.
-            assert found == {net.there.address: ["SOCK_STREAM", "SOCK_DGRAM"]}
+            found = await reaches(world, one, (net.there.address, PORT), (net.there.near, PORT), *places)
+            # Who is on a link of this machine's is of the home network, whatever its address is.
+            expected = [net.there.address, *([net.there.near] if home else [])]
+            assert found == {address: ["SOCK_STREAM", "SOCK_DGRAM"] for address in expected}
 
 
 async def test_nothing_listens_for_a_domain_on_this_machine(world: World, net: Net, one: DomainKey) -> None:
@@ -287,6 +288,7 @@ async def test_a_rule_that_expires_goes_by_itself(world: World, net: Net, one: D
     async with soon():
         while await reaches(world, one, (net.there.address, PORT)):
             await asyncio.sleep(0.5)
+    await world.firewalls.change(one, lambda before: before)
     assert world.firewalls.of(one).rules == ()
 
 
@@ -431,6 +433,58 @@ async def test_a_domain_of_before_gets_its_network_at_its_next_start(world: Worl
     await world.lifecycle.start(fresh)
     assert world.store.require(fresh).config.netvm == "isolated"
     assert _helpers(fresh.uuid)
+
+
+async def test_rules_that_were_set_while_it_was_saved_hold_when_it_goes_on(
+    world: World, net: Net, python_guest: TinyGuest
+) -> None:
+    key = await make_net_domain(world, net.daemon.uri, python_guest, "net-e")
+    try:
+        assert await reaches(world, key, (net.there.address, PORT))
+        await world.hosts.connection(key.connection).on_domain(key.uuid, "save", lambda domain: domain.managedSave())
+        await world.hosts.refresh(key)
+        assert "is saved" in await set_rules(world, key, f"drop {net.there.address} udp\naccept")
+        await world.lifecycle.start(key)
+        assert await reaches(world, key, (net.there.address, PORT)) == {net.there.address: ["SOCK_STREAM"]}
+    finally:
+        remove_domain(net.daemon.uri, "net-e")
+
+
+async def test_a_thousand_rules_hold(world: World, net: Net, one: DomainKey) -> None:
+    many = "\n".join(f"drop 198.51.{number // 250}.{number % 250} tcp 1-100" for number in range(998))
+    assert await set_rules(world, one, f"{many}\ndrop {net.there.address} udp\naccept") == ""
+    assert await reaches(world, one, (net.there.address, PORT)) == {net.there.address: ["SOCK_STREAM"]}
+    assert len((await state_of(world, one)).counts) == 1000
+
+
+async def test_a_made_up_error_brings_no_connection_back(world: World, net: Net, one: DomainKey) -> None:
+    forge = (
+        "import socket, struct, sys, time\n"
+        "def total(data):\n"
+        "    value = sum(struct.unpack(f'!{len(data) // 2}H', data))\n"
+        "    while value >> 16: value = (value & 0xffff) + (value >> 16)\n"
+        "    return ~value & 0xffff\n"
+        "one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.connect((sys.argv[1], 9000)); one.settimeout(3)\n"
+        "one.send(b'hello'); assert one.recv(100); print('begun', flush=True)\n"
+        "time.sleep(float(sys.argv[2]))\n"
+        "us, port = one.getsockname(); them = socket.inet_aton(sys.argv[1])\n"
+        # What came from there cannot be delivered, says the guest.
+        "inner = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 33, 1, 0, 64, 17, 0, them, socket.inet_aton(us))\n"
+        "inner = inner[:10] + struct.pack('!H', total(inner)) + inner[12:] + struct.pack('!HHHH', 9000, port, 13, 0)\n"
+        "error = struct.pack('!BBHI', 3, 3, 0, 0) + inner\n"
+        "error = error[:2] + struct.pack('!H', total(error)) + error[4:]\n"
+        "raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP); raw.sendto(error, (sys.argv[1], 0))\n"
+        "one.send(b'again')\n"
+        "try: print(one.recv(100).decode())\nexcept OSError: print('nothing')\n"
+    )
+    running = asyncio.create_task(python(world, one, forge, net.there.address, "6"))
+    async with asyncio.timeout(GUEST_PATIENCE):
+        while not (await state_of(world, one)).counts[0][0]:
+            assert not running.done(), await running
+            await asyncio.sleep(0.2)
+    await asyncio.sleep(1)
+    assert await set_rules(world, one, "accept proto=icmp") == ""
+    assert (await running).split() == ["begun", "nothing"]
 
 
 # The processes of a domain's network, found as anybody would find them.

@@ -58,9 +58,10 @@ PORT, OTHER_PORT = 9000, 9001
 
 @dataclass(frozen=True)
 class Outside:
-    """Its addresses, and those of this machine on the way to it."""
+    """Its address, the one by which this machine reaches it without a router, and this machine's on that way."""
 
-    address: str = "198.18.7.2"
+    address: str = "198.19.7.2"
+    near: str = "198.18.7.2"
     here: str = "198.18.7.1"
 
 
@@ -83,8 +84,13 @@ def outside() -> Iterator[Outside]:
         ):
             subprocess.run(["ip", *line.split()], check=True)
         inside = ["nsenter", f"--target={holder.pid}", "--net"]
-        for line in (f"addr add {there.address}/30 dev {far}", f"link set {far} up"):
+        for line in (
+            f"addr add {there.near}/30 dev {far}",
+            f"link set {far} up",
+            f"addr add {there.address}/32 dev lo",
+        ):
             subprocess.run([*inside, "ip", *line.split()], check=True)
+        subprocess.run(["ip", "route", "add", there.address, "via", there.near], check=True)
         server = subprocess.Popen([*inside, sys.executable, "-c", textwrap.dedent(_SERVER)], start_new_session=True)
         try:
             yield there

@@ -13,6 +13,7 @@ from qubes_manager.network.ruleset import Surroundings, first_rules, parse_addre
 NOW = 1_800_000_000.0
 NETWORK = guest_network("5a3c1b1e-6a0e-4d6b-9d58-9c2a9b7b2f10")
 HOST = frozenset(map(ipaddress.ip_address, ("192.0.2.2", "2001:db8::2", "fe80::1", "127.0.0.1")))
+LINK = ipaddress.ip_network("2001:db8:1::/64")
 NAMES = {"example.org": [ipaddress.ip_address("198.51.100.80"), ipaddress.ip_address("2001:db8::80")]}
 EVERYTHING = """
 accept specialtarget=dns
@@ -31,8 +32,8 @@ accept comment=all; of it [here]
 """
 
 
-def made(firewall: Firewall, generation: int = 1) -> str:
-    return ruleset(firewall, NETWORK, Surroundings(HOST, NAMES, generation, NOW))
+def made(firewall: Firewall, generation: int = 1, before: int = 0) -> list[str]:
+    return ruleset(firewall, NETWORK, Surroundings(HOST, NAMES, generation, NOW, [LINK]), before)
 
 
 def in_kernel(*texts: str) -> str:
@@ -45,15 +46,16 @@ def in_kernel(*texts: str) -> str:
     return done.stdout
 
 
-def rules_of(text: str) -> list[str]:
-    inside = text.partition("  chain rules {\n")[2].partition("  }\n")[0]
-    return [line.strip() for line in inside.splitlines()]
+def rules_of(pieces: list[str]) -> list[str]:
+    start = "add rule inet domain3 rules "
+    return [line.removeprefix(start) for piece in pieces for line in piece.splitlines() if line.startswith(start)]
 
 
 @pytest.mark.parametrize("home", [True, False])
 def test_the_kernel_takes_every_kind_of_rule_and_the_next_set_in_its_place(home: bool) -> None:
     firewall = parse_firewall(EVERYTHING, NOW, home=home)
-    shown = in_kernel(first_rules(), made(firewall, 0xFFFF), made(firewall, 1), made(Firewall(())))
+    sets = made(firewall, 0xFFFF), made(firewall, 1, 0xFFFF), made(Firewall(()), 2, 1)
+    shown = in_kernel(first_rules(NETWORK), *sets[0], *sets[1], *sets[2])
     assert shown.count("table inet domain") == 1
     assert "masquerade" in shown
 
@@ -62,7 +64,11 @@ def test_a_thousand_rules_are_taken() -> None:
     rules = tuple(
         FirewallRule(Action.ACCEPT, ipaddress.ip_network(f"198.51.{n // 256}.{n % 256}")) for n in range(1000)
     )
-    assert in_kernel(made(Firewall(rules))).count("accept") > 1000
+    pieces = made(Firewall(rules))
+    assert len(pieces) > 1
+    # Nothing is decided by what is not whole.
+    assert not [piece for piece in pieces[:-1] if "hook" in piece]
+    assert in_kernel(*pieces).count("accept") > 1000
 
 
 @pytest.mark.parametrize(
@@ -96,6 +102,24 @@ def test_a_thousand_rules_are_taken() -> None:
 )
 def test_a_rule_becomes_these_lines(rule: str, lines: list[str]) -> None:
     assert rules_of(made(parse_firewall(rule, NOW), 3)) == lines
+
+
+def test_an_error_about_a_connection_brings_none_to_life_that_rules_forbid() -> None:
+    [piece] = made(parse_firewall("accept proto=icmp", NOW), 3)
+    decide = piece.partition("  chain decide {\n")[2].partition("  }\n")[0].splitlines()
+    assert [line.strip() for line in decide][:3] == [
+        "ct state invalid drop",
+        "ct mark and 0xffff0000 == 0x00030000 counter name ct mark map @counted accept",
+        "ct state related drop",
+    ]
+
+
+def test_what_is_on_a_link_of_this_machine_is_of_the_home_network() -> None:
+    for home in (False, True):
+        [piece] = made(Firewall(home=home), 3)
+        barriers = piece.partition("  chain barriers {\n")[2].partition("  }\n")[0]
+        assert (str(LINK) in barriers) is not home
+        assert "fe80::/10" in barriers
 
 
 def test_domains_have_networks_of_their_own_and_the_same_one_each_time() -> None:

@@ -36,11 +36,13 @@ def read_interface(element: etree._Element) -> Interface:
     """What an <interface> says."""
     kind = element.get("type", "")
     mac, model, source = element.find("mac"), element.find("model"), element.find("source")
+    backend = element.find("backend")
     return Interface(
         kind=kind,
         source=_source(kind, source) if source is not None else "",
         mac=mac.get("address", "") if mac is not None else "",
         model=model.get("type", "") if model is not None else "",
+        backend=backend.get("type", "") if backend is not None else "",
     )
 
 

@@ -19,6 +19,7 @@ from qubes_manager.core.firewall.isolation import EMULATORS
 _FILTER = "dhcp.seccomp"
 # No user's own packages take part, and it starts 15 ms sooner without looking for them.
 _LAUNCHER = """#!{python} -IS
+# Another QEMU is another program, which libvirt asks what it can do: {of}
 import sys
 
 sys.path.insert(0, {modules!r})
@@ -58,7 +59,14 @@ class EmulatorFiles:
         """Put all files in place that are not as they are to be, and return the emulator's path; raises OSError."""
         self._make_folder()
         modules = self.folder / f"program-{_digest()}.zip"
-        launcher = _LAUNCHER.format(python=SYSTEM_PYTHON, modules=str(modules), qemu=qemu, folder=str(self.folder))
+        found = Path(qemu).stat()
+        launcher = _LAUNCHER.format(
+            python=SYSTEM_PYTHON,
+            of=f"{found.st_mtime_ns} {found.st_size}",
+            modules=str(modules),
+            qemu=qemu,
+            folder=str(self.folder),
+        )
         if not modules.exists():
             self._put(modules, _archive(), 0o644)
         self._put(self.folder / _FILTER, compiled_for_dhcp(), 0o644)

@@ -139,12 +139,15 @@ _GTK = _Filter(
 # What gives a domain its address has the rights over its namespace that it does not start without. It is kept from the
 # packet filter there, which they would open (socket(AF_NETLINK, …, NETLINK_NETFILTER)), and from what sees all packets.
 _NETFILTER = 12
+_SOCKET_TYPE, _SOCK_PACKET = 0xF, 10
 _DHCP = _Filter(
     _ALLOW,
     ((_NO_SUCH_CALL, _DEADLY),),
     (
         (_NO_SUCH_CALL, "socket", (0, _MASKED_EQUAL, _INT, socket.AF_NETLINK), (2, _MASKED_EQUAL, _INT, _NETFILTER)),
         (_NO_SUCH_CALL, "socket", (0, _MASKED_EQUAL, _INT, socket.AF_PACKET)),
+        # The older way to the same, in whatever family.
+        (_NO_SUCH_CALL, "socket", (1, _MASKED_EQUAL, _SOCKET_TYPE, _SOCK_PACKET)),
     ),
 )
 

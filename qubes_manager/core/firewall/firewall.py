@@ -108,6 +108,10 @@ class Firewall:
         place = self._checked(number)
         return replace(self, rules=(*self.rules[:place], *self.rules[place + 1 :]))
 
+    def rule(self, number: int) -> FirewallRule:
+        """The rule of a number, counted from 0; raises BadInput."""
+        return self.rules[self._checked(number)]
+
     def _checked(self, number: int) -> int:
         if not 0 <= number < len(self.rules):
             there = f"the rules are 0 to {len(self.rules) - 1}" if self.rules else "there are no rules"

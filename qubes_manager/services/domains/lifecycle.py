@@ -20,6 +20,7 @@ from qubes_manager.services.domains.sound import Sound
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, refuse_unfinished
+from qubes_manager.services.network.firewalls import Firewalls
 from qubes_manager.services.network.isolation import Isolation
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
@@ -65,6 +66,7 @@ class Lifecycle:
         roots: TemplateRoots,
         sound: Sound,
         isolation: Isolation,
+        firewalls: Firewalls,
         before_shutdown: Callable[[DomainKey], Awaitable[object]],
     ) -> None:
         self._hosts = hosts
@@ -72,6 +74,7 @@ class Lifecycle:
         self._roots = roots
         self._sound = sound
         self._isolation = isolation
+        self._firewalls = firewalls
         self._before_shutdown = before_shutdown
 
     async def start(self, key: DomainKey, passphrase: str = "") -> bool:
@@ -132,6 +135,16 @@ class Lifecycle:
                     raise await self._explained(domain, error) from error
                 raise
         await self._hosts.refresh(key)
+        if domain.state is DomainState.SAVED:
+            # It went on with the rules that it was saved with.
+            await self._let_rules_hold(key)
+
+    async def _let_rules_hold(self, key: DomainKey) -> None:
+        try:
+            if note := await self._firewalls.reload(key):
+                log.warning("%s", note)
+        except QubesManagerError as error:
+            log.warning("the rules of its network were not set: %s", error)
 
     async def _explained(self, domain: Domain, error: HostCallFailed) -> HostCallFailed:
         """What libvirt said of a start that failed, with what people need to know to put it right."""

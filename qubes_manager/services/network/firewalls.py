@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.network.emulator_files import emulator_files
 from qubes_manager.backend.network.keeper_link import ask_keeper
-from qubes_manager.core.domain import Domain, DomainKey
+from qubes_manager.core.domain import Domain, DomainKey, DomainState
 from qubes_manager.core.errors import NotFound, Overtaken, QubesManagerError, Refused
 from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.firewall.of_domain import ON, firewall_of
+from qubes_manager.core.interfaces import ISOLATED
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
@@ -36,9 +37,8 @@ class Firewalls:
         self._isolation = isolation
 
     def of(self, key: DomainKey) -> Firewall:
-        """Return a domain's firewall as it was read last; rules whose time is over are not in it."""
-        now = time.time()
-        return firewall_of(self._store.require(key).config, now).without_expired(now)
+        """Return a domain's firewall as it was read last, with rules whose time is over: they have their numbers."""
+        return firewall_of(self._store.require(key).config, time.time())
 
     async def change(self, key: DomainKey, change: Callable[[Firewall], Firewall]) -> str:
         """Change a domain's rules, and return where they do not hold now, in words; empty where they do.
@@ -64,7 +64,7 @@ class Firewalls:
         actions = actions_on(self._hosts, domain)
         config, now = await actions.stored_config(), time.time()
         before = config.firewall, config.home_network
-        firewall = change(firewall_of(config, now).without_expired(now))
+        firewall = change(firewall_of(config, now)).without_expired(now)
         wanted = firewall.lines, ON if firewall.home else ""
 
         def edit(document: "MetadataEdit") -> None:
@@ -81,19 +81,28 @@ class Firewalls:
         """Let the rules that are set hold; returns where they do not, in words."""
         domain = self._store.require(key)
         found = await self._isolation.emulator(key.connection)
-        await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
-        await self._hosts.refresh(key)
-        domain = self._store.require(key)
-        if not domain.config.is_isolated:
+        if domain.config.is_isolated and domain.config.disposal is None:
+            await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
+            await self._hosts.refresh(key)
+            domain = self._store.require(key)
+        if domain.config.netvm != ISOLATED:
             return f"no rules hold for “{domain.name}”: {_unguarded(domain, found.trouble)}"
-        if not domain.state.is_active:
-            return ""
-        firewall = self.of(key)
-        try:
-            await self._ask(domain, SetFirewall(firewall.lines, firewall.home))
-        except NotFound as error:
-            return f"they hold from the next start of “{domain.name}” on: {error}"
-        return ""
+        if domain.state is DomainState.SAVED:
+            return f"“{domain.name}” is saved: they hold when this program starts it again, or runs this once more then"
+        return await self._let_hold(domain) if domain.state.is_active else ""
+
+    async def _let_hold(self, domain: Domain) -> str:
+        """Let a running domain's keeper have the rules, until those that it has are those that are set."""
+        for _ in range(_TRIES):
+            firewall = self.of(domain.key)
+            try:
+                await self._ask(domain, SetFirewall(firewall.lines, firewall.home))
+            except NotFound as error:
+                return f"they hold from the next start of “{domain.name}” on: {error}"
+            await self._hosts.refresh(domain.key)
+            if self.of(domain.key) == firewall:
+                return ""
+        return f"the rules of “{domain.name}” are changed all the time: look again"
 
     async def state(self, key: DomainKey) -> NetworkState | None:
         """Return how the network of a running domain is; None where nobody keeps it."""

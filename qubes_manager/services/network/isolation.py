@@ -101,12 +101,15 @@ class Isolation:
 
 def wants_isolation(config: DomainConfig) -> bool:
     """Whether the domain has user networking that nobody has chosen to be open."""
-    return any(i.kind == USER for i in config.interfaces) and not config.open_network
+    return any(i.is_plain_user for i in config.interfaces) and not config.open_network
 
 
 def put_isolation(document: DomainEdit, found: Emulator) -> None:
     """Let the domain of a document be started as its configuration says."""
     config = document.config
+    if config.emulator not in ("", found.qemu) and not config.is_isolated:
+        # A QEMU of somebody's own stays what the domain runs in, and its network what that makes.
+        return
     if wants_isolation(config) and found.ours:
         document.put_isolation(found.ours, rules_text(_firewall(config)))
     elif config.is_isolated and not wants_isolation(config) and found.qemu:
