@@ -473,7 +473,8 @@ async def test_a_made_up_error_brings_no_connection_back(world: World, net: Net,
         "inner = inner[:10] + struct.pack('!H', total(inner)) + inner[12:] + struct.pack('!HHHH', 9000, port, 13, 0)\n"
         "error = struct.pack('!BBHI', 3, 3, 0, 0) + inner\n"
         "error = error[:2] + struct.pack('!H', total(error)) + error[4:]\n"
-        "raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP); raw.sendto(error, (sys.argv[1], 0))\n"
+        "raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)\n"
+        "raw.sendto(error, (sys.argv[1], 0))\n"
         "one.send(b'again')\n"
         "try: print(one.recv(100).decode())\nexcept OSError: print('nothing')\n"
     )

@@ -29,9 +29,11 @@ def serve(connection, sender):
             connection.sendall(data)
 
 def listen(port):
-    heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    heard.bind(("0.0.0.0", port))
-    threading.Thread(target=answer, args=(heard,), daemon=True).start()
+    # An answer comes from the address that was asked.
+    for address in sys.argv[1:]:
+        heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        heard.bind((address, port))
+        threading.Thread(target=answer, args=(heard,), daemon=True).start()
     with socket.create_server(("0.0.0.0", port), backlog=128) as server:
         while True:
             try:
@@ -91,7 +93,9 @@ def outside() -> Iterator[Outside]:
         ):
             subprocess.run([*inside, "ip", *line.split()], check=True)
         subprocess.run(["ip", "route", "add", there.address, "via", there.near], check=True)
-        server = subprocess.Popen([*inside, sys.executable, "-c", textwrap.dedent(_SERVER)], start_new_session=True)
+        server = subprocess.Popen(
+            [*inside, sys.executable, "-c", textwrap.dedent(_SERVER), there.address, there.near], start_new_session=True
+        )
         try:
             yield there
         finally:
