@@ -83,7 +83,7 @@ def _keep(folder: str, uuid: str, rules: str, cards: int, emulator: socket.socke
 
     from qubes_manager.network.keeper import run
 
-    run(Path(folder), uuid, rules, pidfd, holder, to_keeper)
+    run(Path(folder), uuid, rules, pidfd, holder, to_keeper, cards)
     os._exit(0)
 
 

@@ -45,10 +45,15 @@ _NAMES_SECONDS = 10.0
 _SOCKETS = 4
 
 
-def run(folder: Path, uuid: str, rules: str, qemu: int, holder: int, namespace: socket.socket) -> None:
-    """Look after the namespace that *holder* is in until the process behind the descriptor *qemu* ends."""
+def run(folder: Path, uuid: str, rules: str, qemu: int, holder: int, namespace: socket.socket, cards: int) -> None:
+    """Look after the namespace that *holder* is in until the process behind the descriptor *qemu* ends.
+
+    Of several *cards* the first is connected.
+    """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     log = NetworkLog(folder / f"{uuid}.log")
+    if cards > 1:
+        log(f"the domain has {cards} cards with user networking: the first is connected, the others lead nowhere")
     try:
         # No end of threads is waited for, as asyncio.run does: one may look a name up for a minute.
         loop = asyncio.new_event_loop()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.firewall.isolation import EMULATORS
 
 CHUNK = 1 << 20
 _TAIL = 64
@@ -24,6 +25,11 @@ class Piece:
     end: int
     inode: int
     tail: bytes = b""
+
+
+def network_log(volumes: Path, uuid: str) -> Path:
+    """Where the keeper of a domain's network says what it refused, for the libvirt that keeps our *volumes* there."""
+    return volumes.parent / EMULATORS / f"{uuid}.log"
 
 
 def read_piece(path: Path, end: int | None = None, size: int = CHUNK) -> Piece:

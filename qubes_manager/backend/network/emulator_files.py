@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import subprocess
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ with zipfile.ZipFile(archive, "a") as changed:
 sys.stdout.buffer.write(archive.getvalue())
 """
 _COMPILE_SECONDS = 60
+# Seconds. A domain that starts just now may still load modules of before; each disposable has a log of its own.
+_OLD_PROGRAM, _OLD_LOG = 3600, 30 * 24 * 3600
 # The first moment that the format of archives knows: what does not change is not written anew.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 
@@ -73,7 +76,17 @@ class EmulatorFiles:
         emulator = self.emulator(qemu)
         # libvirt asks anew what it can do when it has changed.
         self._put(emulator, launcher.encode(), 0o755)
+        self._prune(modules)
         return emulator
+
+    def _prune(self, modules: Path) -> None:
+        """Take away our modules of other versions, and logs of networks that nobody has written to for long."""
+        now = time.time()
+        for pattern, age in (("program-*.zip", _OLD_PROGRAM), ("*.log", _OLD_LOG), ("*.log.1", _OLD_LOG)):
+            for path in self.folder.glob(pattern):
+                with contextlib.suppress(OSError):
+                    if path != modules and now - path.stat().st_mtime > age:
+                        path.unlink()
 
     def _make_folder(self) -> None:
         missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]

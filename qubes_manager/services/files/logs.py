@@ -8,6 +8,7 @@ from pathlib import Path
 from qubes_manager.backend.host import log_files
 from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.host.log_files import Piece as Piece
+from qubes_manager.backend.host.log_files import network_log
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import NotFound
 from qubes_manager.services.files.log_paths import LogPaths
@@ -65,6 +66,8 @@ def _sources_now(domain: Domain | None, uri: str, own: LogPaths) -> list[LogSour
             candidates.append((f"{_QEMU} {domain.name}", paths.qemu_logs / f"{domain.name}.log"))
         if domain.config.console_log and paths:
             candidates.append((f"Console of {domain.name}", Path(domain.config.console_log)))
+        if paths:
+            candidates.append((f"Network of {domain.name}", network_log(paths.volumes, domain.key.uuid)))
         candidates.append((f"Windows of {domain.name}", own.gui(domain.key.uuid)))
     for path in paths.daemon_logs if paths else ():
         candidates.append((f"libvirt ({path.stem})", path))

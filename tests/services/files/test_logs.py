@@ -36,13 +36,18 @@ async def test_logs_of_a_domain_come_before_those_of_its_libvirt_and_ours(
     console.write_text("login: ")
     qemu = daemon.folder / "cache/libvirt/qemu/log/work.log"
     qemu.write_text("qemu-system-x86_64 …")
+    network = daemon.folder / f"data/qubes-manager/network/{WORK.key.uuid}.log"
+    network.parent.mkdir(parents=True, exist_ok=True)
+    network.write_text("refused: tcp 192.0.2.1 port 80")
     shown = replace(WORK, config=DomainConfig(console_log=str(console)))
     try:
         found = await titles(own, shown, daemon.uri)
     finally:
         qemu.unlink()
+        network.unlink()
     ours = ["Qubes Manager", BUILD_LOG]
-    assert found == ["QEMU log of work", "Console of work", "Windows of work", "libvirt (libvirtd)", *ours]
+    of_work = [f"{what} of work" for what in ("QEMU log", "Console", "Network", "Windows")]
+    assert found == [*of_work, "libvirt (libvirtd)", *ours]
     # What is not there is not offered, and this machine has no logs of a domain.
     assert await titles(own, WORK, daemon.uri) == ["Windows of work", "libvirt (libvirtd)", *ours]
     host = replace(shown, key=DomainKey(daemon.uri, HOST_UUID))
