@@ -185,6 +185,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("send-files", "Send files to", _may_receive, many=False),
         Operation("copy-files", "Copy files of", _running, many=False),
         Operation("run", "Run a command in", _running),
+        Operation("firewall", "Change the firewall of", _guest, many=False),
         Operation("settings", "Change the settings of", _guest, many=False),
     )
 }

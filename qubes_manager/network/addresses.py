@@ -4,9 +4,6 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 
-# The only address beyond its own network that is no real one: whatever answers DNS for this machine.
-DNS4 = ipaddress.IPv4Address("10.139.1.1")
-DNS6 = ipaddress.IPv6Address("fd51:7562:6573:139::1")
 DNS_PORT = 53
 _NETWORK = ipaddress.IPv4Network("10.137.0.0/16")
 # Ours by RFC 4193.

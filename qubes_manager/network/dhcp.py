@@ -8,7 +8,8 @@ open to it.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from qubes_manager.network.addresses import DNS4, DNS6, GuestNetwork
+from qubes_manager.core.firewall.dns import DNS4, DNS6
+from qubes_manager.network.addresses import GuestNetwork
 from qubes_manager.network.ruleset import CARD
 
 _CAPABILITIES = ("CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_NET_ADMIN")

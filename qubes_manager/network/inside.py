@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from qubes_manager.network.addresses import DNS4, DNS6, DNS_PORT, GuestNetwork
+from qubes_manager.core.firewall.dns import DNS4, DNS6
+from qubes_manager.network.addresses import DNS_PORT, GuestNetwork
 from qubes_manager.network.ruleset import CARD, MOST_REFUSED, REFUSED
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -10,9 +10,10 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from qubes_manager.core.firewall.dns import DNS4, DNS6
 from qubes_manager.core.firewall.firewall import HOME_NETWORKS, NEVER, Firewall
 from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Network, Protocol
-from qubes_manager.network.addresses import DNS4, DNS6, DNS_PORT, GuestNetwork
+from qubes_manager.network.addresses import DNS_PORT, GuestNetwork
 
 # Bytes of text that nft is given at a time: what it makes of them goes to the kernel in one message, for which who is
 # no real root has the room that all sockets have (net.core.wmem_max).

@@ -88,6 +88,7 @@ DOMAIN_ACTIONS = (
     ActionSpec("label", "Set l&abel", "label", alone=True, tip="Give it another colour"),
     ActionSpec("autostart", "A&utostart", "autostart", checkable=True, tip="Start it with the host"),
     ActionSpec("mute", "&Mute", "mute", checkable=True, tip="Let nothing be heard of it, now and later"),
+    ActionSpec("firewall", "Fire&wall…", "firewall", "Ctrl+Shift+W", tip="What it reaches: hosts, ports, for how long"),
     ActionSpec("settings", "S&ettings…", "settings", "Alt+Return", True, tip="Name, label, memory, processors, notes"),
     ActionSpec("delete", "De&lete…", "delete", "Del", before=True, tip="Remove it with its disks"),
 )

@@ -22,8 +22,9 @@ from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.firewall.control import NetworkState
+from qubes_manager.core.firewall.dns import DNS4
 from qubes_manager.core.firewall.firewall import Firewall, parse_firewall
-from qubes_manager.network.addresses import DNS4, guest_network
+from qubes_manager.network.addresses import guest_network
 from qubes_manager.network.ruleset import MOST_CONNECTIONS
 from qubes_manager.services.hosts.domain_access import actions_on
 from tests.integration.conftest import Run, World, remove_domain

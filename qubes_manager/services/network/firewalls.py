@@ -1,6 +1,8 @@
 """Domains' firewalls: kept in their metadata, in what starts them, and in effect while they run."""
 
 import asyncio
+import ipaddress
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,10 @@ from qubes_manager.backend.network.keeper_link import ask_keeper
 from qubes_manager.core.domain import Domain, DomainKey, DomainState
 from qubes_manager.core.errors import NotFound, Overtaken, QubesManagerError, Refused
 from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall
+from qubes_manager.core.firewall.dns import DNS4, DNS6
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.firewall.of_domain import ON, firewall_of
+from qubes_manager.core.firewall.rules import Address
 from qubes_manager.core.interfaces import ISOLATED
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
@@ -23,9 +27,12 @@ from qubes_manager.services.network.isolation import Isolation, put_isolation
 if TYPE_CHECKING:
     from qubes_manager.backend.domains.metadata import MetadataEdit
 
+# Where a domain asks DNS; to others addresses of rules never lead.
+DNS_ADDRESSES: tuple[Address, ...] = (DNS4, DNS6)
 # Seconds that the keeper of a domain that has just started may take to listen.
 _BEGINS, _PAUSE = 10.0, 0.2
 _TRIES = 10
+_NAME_SECONDS = 10.0
 
 
 class Firewalls:
@@ -103,6 +110,16 @@ class Firewalls:
             if self.of(domain.key) == firewall:
                 return ""
         return f"the rules of “{domain.name}” are changed all the time: look again"
+
+    async def look_up(self, name: str) -> list[Address]:
+        """Return the addresses that a name or an address means here; none where it is not known."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_NAME_SECONDS):
+                answers = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError, TimeoutError):
+            return []
+        return [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
 
     async def state(self, key: DomainKey) -> NetworkState | None:
         """Return how the network of a running domain is; None where nobody keeps it."""

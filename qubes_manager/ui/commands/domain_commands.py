@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from qubes_manager.core.disposables import what_ends
 from qubes_manager.core.domain import Domain, DomainKey, DomainState
-from qubes_manager.core.errors import QubesManagerError, StateIsSaved
+from qubes_manager.core.errors import Overtaken, QubesManagerError, StateIsSaved
+from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.gui_messages import ConsoleKind
 from qubes_manager.core.operations import OPERATIONS, Risk
 from qubes_manager.services.assembly import Services
@@ -20,6 +21,7 @@ from qubes_manager.ui.commands.clipboard_commands import ClipboardCommands
 from qubes_manager.ui.commands.file_commands import FileCommands
 from qubes_manager.ui.commands.policy_commands import PolicyCommands
 from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
+from qubes_manager.ui.dialogs.firewall.firewall_dialog import FirewallDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
 from qubes_manager.ui.dialogs.name_dialog import NameDialog, PassphraseDialog
 from qubes_manager.ui.dialogs.run_dialog import RunDialog
@@ -89,6 +91,7 @@ class DomainCommands:
             "serial": lambda domains: self.apps.show_console(domains[0], ConsoleKind.SERIAL),
             "shortcuts": lambda domains: self.apps.show_shortcuts(domains[0]),
             "refresh-apps": self.apps.refresh,
+            "firewall": lambda domains: self._show_firewall(domains[0]),
             "settings": lambda domains: self._show_settings(domains[0]),
         }
 
@@ -300,6 +303,23 @@ class DomainCommands:
 
     async def _show_run(self, domains: Sequence[Domain]) -> None:
         await finished(RunDialog(self._window, self._services.commands, domains, self._tasks.spawn))
+
+    async def _show_firewall(self, domain: Domain) -> None:
+        firewalls, key = self._services.firewalls, domain.key
+        shown = firewalls.of(key)
+        dialog = FirewallDialog(
+            self._window, domain.name, shown, firewalls.look_up, lambda: firewalls.state(key), self._tasks.spawn
+        )
+        if await finished(dialog) != QDialog.DialogCode.Accepted or (wanted := dialog.firewall) == shown:
+            return
+
+        def change(now: Firewall) -> Firewall:
+            if now != shown:
+                raise Overtaken(f"the rules of “{domain.name}” have been changed since you looked; look again")
+            return wanted
+
+        if note := await firewalls.change(key, change):
+            self._messages.show_message(Level.WARNING, note)
 
     async def _show_settings(self, domain: Domain) -> None:
         services, uri = self._services, domain.key.connection

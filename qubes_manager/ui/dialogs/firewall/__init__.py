@@ -1,0 +1,1 @@
+"""A domain's firewall, as a table of its rules."""
