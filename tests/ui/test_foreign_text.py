@@ -17,6 +17,9 @@ import qubes_manager.ui
 from qubes_manager.core.applications import Application
 from qubes_manager.core.domain import Disk, Domain, DomainConfig, DomainKey, DomainState, Usage
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.firewall.control import NetworkState
+from qubes_manager.core.firewall.firewall import parse_firewall
+from qubes_manager.core.firewall.rules import Address
 from qubes_manager.core.interfaces import Interface
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.policy.subject import System
@@ -28,6 +31,7 @@ from qubes_manager.services.crossing.subjects import subjects
 from qubes_manager.services.setup.host_check import Finding, Verdict
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
 from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
+from qubes_manager.ui.dialogs.firewall.firewall_dialog import FirewallDialog
 from qubes_manager.ui.dialogs.hint_dialog import HintDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
 from qubes_manager.ui.dialogs.name_dialog import NameDialog, PassphraseDialog, SizeDialog
@@ -195,6 +199,22 @@ def policy_dialog(parent: QWidget, services: Services, domain: Domain, markup: s
     return dialog
 
 
+def firewall_dialog(parent: QWidget, markup: str) -> FirewallDialog:
+    """A firewall whose keeper tells markup."""
+
+    async def state() -> NetworkState:
+        rules = "action=accept dsthost=a.example"
+        return NetworkState(markup, rules, False, ((1, 1),), (1, 1), ("a.example", markup))
+
+    async def look_up(_name: str) -> list[Address]:
+        return []
+
+    rules = parse_firewall("accept a.example", 0)
+    dialog = FirewallDialog(parent, markup, rules, look_up, state, asyncio.ensure_future)
+    dialog.try_out.setText(markup)
+    return dialog
+
+
 def dialogs(parent: QWidget, services: Services, domain: Domain, markup: str) -> list[QDialog]:
     """Each dialog, of a domain whose every text is markup; those of work begin to do it."""
     spawn = asyncio.ensure_future
@@ -214,6 +234,7 @@ def dialogs(parent: QWidget, services: Services, domain: Domain, markup: str) ->
             parent, domain, lambda: services.store.get(key), services.volumes, services.roots, Jobs(MessageBar()), spawn
         ),
         TemplateDialog(parent, lambda _name: True),
+        firewall_dialog(parent, markup),
         policy_dialog(parent, services, domain, markup),
     ]
 

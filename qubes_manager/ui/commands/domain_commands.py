@@ -319,7 +319,7 @@ class DomainCommands:
             return wanted
 
         if note := await firewalls.change(key, change):
-            self._messages.show_message(Level.WARNING, note)
+            self._messages.show_message(Level.WARNING, note[:1].upper() + note[1:])
 
     async def _show_settings(self, domain: Domain) -> None:
         services, uri = self._services, domain.key.connection

@@ -20,6 +20,7 @@ from qubes_manager.core.domain import (
     SoundDevice,
 )
 from qubes_manager.core.errors import HostCallFailed, StateIsSaved
+from qubes_manager.core.firewall.firewall import Firewall, Kind
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.operations import OPERATIONS
@@ -30,6 +31,7 @@ from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import Lifecycle, ShutdownTimedOut
 from qubes_manager.ui.actions import DOMAIN_ACTIONS
 from qubes_manager.ui.commands.domain_commands import DomainCommands
+from qubes_manager.ui.dialogs.firewall.firewall_dialog import FirewallDialog
 from qubes_manager.ui.dialogs.policy.policy_dialog import PolicyDialog
 from qubes_manager.ui.dialogs.settings_dialog import SettingsDialog
 from qubes_manager.ui.feedback.confirm import Confirmation
@@ -198,6 +200,49 @@ def test_settings_are_saved_but_for_what_somebody_else_has_changed_meanwhile(
         await services.hosts.close()
 
     run(loop, work())
+
+
+def test_a_firewall_is_saved_unless_somebody_else_has_changed_it_meanwhile(
+    loop: qasync.QEventLoop, qtbot: QtBot, services: Services, tmp_path: Path
+) -> None:
+    messages = MessageBar()
+    qtbot.addWidget(messages)
+
+    async def work() -> None:
+        uri = write_host(tmp_path, [NewDomain("debian 12", DomainConfig())])
+        await services.hosts.load(uri)
+        domain = services.store.named(uri, "debian 12")
+        assert domain
+        key = domain.key
+        confirmation, tasks = Confirmation(messages, set()), Tasks(messages.show_error)
+        commands = DomainCommands(messages, services, tasks, messages, confirmation, Jobs(messages), lambda: None)
+
+        async def shown() -> FirewallDialog:
+            commands.trigger("firewall", [services.store.require(key)])
+            await until(_shown_firewalls)
+            return _shown_firewalls()[0]
+
+        dialog = await shown()
+        dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.EVERYTHING))
+        dialog.ok.click()
+        await until(lambda: services.store.require(key).config.home_network == "on")
+        await until(lambda: messages.texts)
+        # This domain's network is none of ours, and it is said that nothing holds.
+        assert messages.texts == ["No rules hold for “debian 12”: it has no network"]
+        dialog = await shown()
+        await services.firewalls.change(key, lambda before: replace(before, home=False))
+        dialog.kind.setCurrentIndex(dialog.kind.findData(Kind.ONLY_THESE))
+        dialog.ok.click()
+        await until(lambda: len(messages.texts) == 2)
+        assert messages.texts[1].startswith("The rules of “debian 12” have been changed since you looked")
+        assert services.firewalls.of(key) == Firewall()
+        await services.hosts.close()
+
+    run(loop, work())
+
+
+def _shown_firewalls() -> list[FirewallDialog]:
+    return [w for w in QApplication.topLevelWidgets() if isinstance(w, FirewallDialog) and w.isVisible()]
 
 
 def test_a_saved_state_in_the_way_is_offered_to_be_discarded(
