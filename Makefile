@@ -47,6 +47,7 @@ bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and 
 	$(PYTHON) -m bench.crossing
 	$(PYTHON) -m bench.file_copies
 	$(PYTHON) -m bench.clipboard
+	$(PYTHON) -m bench.network
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
 	$(PYTEST) tests/e2e tests/integration/gui tests/integration/desk
