@@ -284,7 +284,7 @@ async def test_a_name_that_is_not_known_concerns_its_own_rule_only(world: World,
 
 
 async def test_a_rule_that_expires_goes_by_itself(world: World, net: Net, one: DomainKey) -> None:
-    await set_rules(world, one, f"accept {net.there.address} expire=+4")
+    await set_rules(world, one, f"accept {net.there.address} expire=+15")
     assert await reaches(world, one, (net.there.address, PORT))
     async with soon():
         while await reaches(world, one, (net.there.address, PORT)):
@@ -479,7 +479,7 @@ async def test_a_made_up_error_brings_no_connection_back(world: World, net: Net,
         "one.send(b'again')\n"
         "try: print(one.recv(100).decode())\nexcept OSError: print('nothing')\n"
     )
-    running = asyncio.create_task(python(world, one, forge, net.there.address, "6"))
+    running = asyncio.create_task(python(world, one, forge, net.there.address, "15"))
     async with asyncio.timeout(GUEST_PATIENCE):
         while not (await state_of(world, one)).counts[0][0]:
             assert not running.done(), await running
