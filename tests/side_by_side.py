@@ -45,6 +45,8 @@ GROUPS = {
     "tests/viewers/real/test_windows": "viewers",
     "tests/viewers/test_hostile_server": "lies",
     "test_mute_agents": "guest",
+    # The machine beyond this one has one address.
+    "test_network": "network",
     "tests/viewers/protocol/test_servers": "xpra",
     "tests/viewers/input/test_typed_in_guests": "typing",
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -107,7 +108,8 @@ class Trouble(Progress):
 
 async def test_what_does_not_fit_is_not_begun(small_daemon: PrivateDaemon, shared_folder: Path) -> None:
     said = await refused(small_daemon, image_of(shared_folder, 12 << 20))
-    assert "the pool “qubes-manager” has 4.0 MiB free" in said or "the pool “qubes-manager” has 3.9 MiB free" in said
+    # What stands in for QEMU takes its part of it.
+    assert re.search(r"the pool “qubes-manager” has (3\.[5-9]|4\.0) MiB free", said), said
     assert said.endswith("free some space and try again")
 
 
