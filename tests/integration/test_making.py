@@ -190,7 +190,7 @@ async def test_the_command_line_makes_clones_lists_and_changes(world: World, mad
         (("bank", "memory", "300"), ""),
         (("bank", "memory"), "300"),
         (("bank", "netvm", "user"), ""),
-        (("bank", "netvm"), "user"),
+        (("bank", "netvm"), "isolated"),
         (("bank", "virt_mode"), "qemu"),
         (("bank", "template_for_dispvms", "True"), ""),
         (("bank2", "default_dispvm", "None"), ""),
