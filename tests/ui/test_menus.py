@@ -40,6 +40,7 @@ DOMAIN = [
     "Set l&abel",
     "A&utostart",
     "&Mute",
+    "Fire&wall…",
     "S&ettings…",
     LINE,
     "De&lete…",
