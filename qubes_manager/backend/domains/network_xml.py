@@ -3,7 +3,7 @@
 from lxml import etree
 from lxml.builder import E
 
-from qubes_manager.backend.domains.qemu_xml import set_variable, variable
+from qubes_manager.backend.domains.qemu_xml import set_variable
 
 # As ``network/emulator.py`` reads it; it is loaded by the system's Python alone.
 _RULES = "QUBES_MANAGER_FIREWALL"
@@ -19,11 +19,6 @@ def take_isolation(root: etree._Element, qemu: str) -> None:
     """Let the domain be started by the program *qemu* itself."""
     _put_emulator(root, qemu)
     set_variable(root, _RULES, "")
-
-
-def started_with(root: etree._Element) -> str:
-    """The rules that the domain is started with; empty where there are none."""
-    return variable(root, _RULES)
 
 
 def _put_emulator(root: etree._Element, path: str) -> None:

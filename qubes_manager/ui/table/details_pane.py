@@ -65,7 +65,11 @@ def hardware(domain: Domain, config: DomainConfig) -> list[Row]:
 def _network(config: DomainConfig, interface: Interface) -> str:
     kind = interface.kind
     if kind == USER:
-        kind = "isolated" if config.is_isolated else "open: reaches this machine’s own services"
+        kind = (
+            "isolated"
+            if config.is_isolated and interface.is_plain_user
+            else "open: reaches this machine’s own services"
+        )
     return " ".join(filter(None, (kind, interface.source, interface.model, interface.mac)))
 
 

@@ -156,6 +156,9 @@ def test_a_network_of_its_own_is_called_so() -> None:
     emulator = "/home/me/.local/share/qubes-manager/network/qemu-system-x86_64"
     config = DomainConfig(interfaces=(Interface("user", mac="52:54:00:00:00:01"),), emulator=emulator)
     assert ("Network", "isolated 52:54:00:00:00:01") in hardware(domain(config=config), config)
+    # What libvirt has served by passt is on this machine's network, whoever starts QEMU.
+    config = replace(config, interfaces=(Interface("user", backend="passt"),))
+    assert ("Network", "open: reaches this machine’s own services") in hardware(domain(config=config), config)
 
 
 def test_with_none_or_many_chosen_it_says_so(pane: DetailsPane) -> None:
