@@ -8,6 +8,8 @@ DNS_PORT = 53
 _NETWORK = ipaddress.IPv4Network("10.137.0.0/16")
 # Ours by RFC 4193.
 _NETWORK6 = ipaddress.IPv6Network("fd51:7562:6573::/48")
+# Domains have the upper half of it: the way out and DNS are in the lower one.
+_DOMAINS = 0x80
 # What the namespace itself has on its way out; nobody sees them but the two ends of that.
 UPLINK4, UPLINK_GATEWAY4 = "10.138.0.2", "10.138.0.1"
 UPLINK6, UPLINK_GATEWAY6 = "fd51:7562:6573:138::2", "fe80::1"
@@ -27,7 +29,9 @@ def guest_network(uuid: str) -> GuestNetwork:
     """Return the network of the domain with that UUID."""
     digest = hashlib.sha256(uuid.encode()).digest()
     base = int(_NETWORK.network_address) + (digest[0] << 8)
-    prefix = ipaddress.IPv6Network((int(_NETWORK6.network_address) + (digest[0] << 72 | digest[1] << 64), 64))
+    prefix = ipaddress.IPv6Network(
+        (int(_NETWORK6.network_address) + ((digest[0] | _DOMAINS) << 72 | digest[1] << 64), 64)
+    )
     return GuestNetwork(
         gateway=ipaddress.IPv4Address(base + 1),
         guest=ipaddress.IPv4Address(base + 2 + digest[1] % 253),

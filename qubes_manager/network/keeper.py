@@ -190,7 +190,9 @@ class Keeper:
                 with contextlib.suppress(OSError):
                     await self._inside.put_rules(without_table(generation))
                 raise
-            self._generation, self._firewall, self._before = generation, firewall, counts
+            kept = {REFUSED, *(rule.bare for rule in firewall.rules)}
+            self._before = {text: count for text, count in counts.items() if text in kept}
+            self._generation, self._firewall = generation, firewall
             self._made = around.now
             self._names.want(firewall.names)
             self._changed.set()
