@@ -98,10 +98,8 @@ class Firewall:
 
     def insert(self, rule: FirewallRule, before: int | None = None) -> "Firewall":
         """With *rule* before that of a number, counted from 0, or last; raises BadInput."""
-        if len(self.rules) >= MAX_RULES:
-            raise BadInput("rule", str(rule)[:80], f"a domain has {MAX_RULES} rules at most")
         place = len(self.rules) if before is None else self._checked(before)
-        return replace(self, rules=_short((*self.rules[:place], rule, *self.rules[place:])))
+        return replace(self, rules=checked_rules((*self.rules[:place], rule, *self.rules[place:])))
 
     def remove(self, number: int) -> "Firewall":
         """Without the rule of a number, counted from 0; raises BadInput."""
@@ -166,11 +164,13 @@ def parse_firewall(text: str, now: float, *, home: bool = False) -> Firewall:
             rules.append(parse_line(line, now))
         except BadInput as error:
             raise BadInput(f"rule {number}, {error.field}", error.found, str(error).partition("; ")[2]) from None
-    return Firewall(_short(tuple(rules)), home)
+    return Firewall(checked_rules(rules), home)
 
 
-def _short(rules: tuple[FirewallRule, ...]) -> tuple[FirewallRule, ...]:
-    """The same rules; raises BadInput where they are too long to start a domain with."""
+def checked_rules(rules: Sequence[FirewallRule]) -> tuple[FirewallRule, ...]:
+    """The same rules; raises BadInput where they are too many, or too long to start a domain with."""
+    if len(rules) > MAX_RULES:
+        raise BadInput("rules", str(len(rules)), f"a domain has {MAX_RULES} at most")
     if (size := sum(len(rule.bare) + 1 for rule in rules)) > _MAX_BYTES:
         raise BadInput("rules", f"{size} bytes", f"all rules of a domain have {_MAX_BYTES} bytes at most")
-    return rules
+    return tuple(rules)

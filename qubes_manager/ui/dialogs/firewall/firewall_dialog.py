@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from qubes_manager.core.errors import BadInput, QubesManagerError
 from qubes_manager.core.firewall.control import NetworkState
-from qubes_manager.core.firewall.firewall import Firewall, Kind, Packet
+from qubes_manager.core.firewall.firewall import Firewall, Kind, Packet, checked_rules
 from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Protocol
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.text import one_cell
@@ -44,7 +44,7 @@ _KINDS = {
     Kind.NO_HOME_NETWORK: "everything but the home network",
     Kind.ONLY_THESE: "only what these rules say",
 }
-_LOOK_MS = 2000
+_LOOK_MS, _PAUSE_MS = 2000, 400
 # Of the columns but the last, which takes the rest.
 _WIDTHS = (90, 170, 75, 75, 150, 80)
 
@@ -79,7 +79,10 @@ class FirewallDialog(FormDialog):
             signal.connect(self._judge)
         self.table.model().rowsInserted.connect(self._judge)
         self.table.model().rowsRemoved.connect(self._judge)
-        self.try_out.textChanged.connect(self._try)
+        # Names are looked up when nothing has been typed for a moment, not at each key.
+        self._pause = QTimer(self, singleShot=True, interval=_PAUSE_MS)
+        self._pause.timeout.connect(self._try)
+        self.try_out.textChanged.connect(lambda: self._pause.start())
         self._judge()
         self.finish(self.kind)
         self._watch()
@@ -136,13 +139,13 @@ class FirewallDialog(FormDialog):
         """The firewall; raises BadInput for the first rule that is none."""
         if (kind := self.kind.currentData()) is not Kind.ONLY_THESE:
             return Firewall(home=kind is Kind.EVERYTHING)
-        empty = Firewall((), self.home.isChecked())
+        rules = []
         for number in range(self.table.topLevelItemCount()):
             try:
-                empty = empty.insert(self._rule(self._row(number)))
+                rules.append(self._rule(self._row(number)))
             except BadInput as error:
                 raise BadInput(f"rule {number}, {error.field}", error.found, str(error).partition("; ")[2]) from None
-        return empty
+        return Firewall(checked_rules(rules), self.home.isChecked())
 
     def _row(self, number: int) -> QTreeWidgetItem:
         item = self.table.topLevelItem(number)
@@ -170,7 +173,7 @@ class FirewallDialog(FormDialog):
                 item.setIcon(0, icon("warning"))
         self.table.blockSignals(False)
         self.validate()
-        self._try()
+        self._pause.start()
 
     # Rules.
 
@@ -248,13 +251,26 @@ class FirewallDialog(FormDialog):
     # What goes through.
 
     def _watch(self) -> None:
+        self._is_looking = False
         self._timer = QTimer(self)
-        self._timer.timeout.connect(lambda: self._spawn(self._show_state()))
+        self._timer.timeout.connect(self._look)
         self._timer.start(_LOOK_MS)
         self.finished.connect(self._timer.stop)
         self._spawn(self._show_state())
 
+    def _look(self) -> None:
+        """Ask again, unless the answer before has not come yet."""
+        if not self._is_looking:
+            self._spawn(self._show_state())
+
     async def _show_state(self) -> None:
+        self._is_looking = True
+        try:
+            await self._show_state_once()
+        finally:
+            self._is_looking = False
+
+    async def _show_state_once(self) -> None:
         now = time.time()
         try:
             state = await self._state()

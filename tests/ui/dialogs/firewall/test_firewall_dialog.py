@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QWidget
+from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.errors import BadInput
 from qubes_manager.core.firewall.control import NetworkState
@@ -108,9 +109,10 @@ def test_everything_for_a_while_is_a_rule_before_all_others(show: Show) -> None:
         ("example.org:x", "port: 'x' cannot be used"),
     ],
 )
-def test_what_would_become_of_a_connection_is_told(show: Show, place: str, said: str) -> None:
+def test_what_would_become_of_a_connection_is_told(qtbot: QtBot, show: Show, place: str, said: str) -> None:
     dialog = show(parse_firewall(RULES, 0))
     dialog.try_out.setText(place)
+    qtbot.waitUntil(lambda: bool(dialog.verdict.text()))
     assert dialog.verdict.text().replace("\u200b", "").startswith(said)
 
 
