@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def job(session: Session) -> int:
         domain = session.find(options.VMNAME)
         firewalls = session.services.firewalls
-        if change := _change(options, firewalls.of(domain.key)):
+        if options.command == "reset":
+            note = await firewalls.reset(domain.key)
+        elif change := _change(options, firewalls.of(domain.key)):
             note = await firewalls.change(domain.key, change)
         else:
             note = await firewalls.reload(domain.key) if options.reload else ""
@@ -75,8 +77,6 @@ def _change(options: argparse.Namespace, shown: Firewall) -> Callable[[Firewall]
         case "del":
             gone = parse_rule(options.match, time.time()) if options.match else shown.rule(options.rule_no)
             return lambda firewall: firewall.remove(_place(firewall, gone))
-        case "reset":
-            return lambda firewall: Firewall(home=False)
         case "home":
             return lambda firewall: replace(firewall, home=options.state == "on")
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.network.emulator_files import emulator_files
 from qubes_manager.backend.network.keeper_link import ask_keeper
-from qubes_manager.core.domain import Domain, DomainKey, DomainState
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import NotFound, Overtaken, QubesManagerError, Refused
 from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall
 from qubes_manager.core.firewall.dns import DNS4, DNS6
@@ -47,12 +47,19 @@ class Firewalls:
         """Return a domain's firewall as it was read last, with rules whose time is over: they have their numbers."""
         return firewall_of(self._store.require(key).config, time.time())
 
+    async def reset(self, key: DomainKey) -> str:
+        """Give a domain the rules of a new one, whatever stands there, also what nobody can read; as ``change``."""
+        return await self._change_all(key, lambda _config: Firewall())
+
     async def change(self, key: DomainKey, change: Callable[[Firewall], Firewall]) -> str:
         """Change a domain's rules, and return where they do not hold now, in words; empty where they do.
 
         What others have set meanwhile is changed by *change* too, and never lost: it may be called more than once.
         Connections that the rules forbid are cut. Raises Overtaken where others set them all the time.
         """
+        return await self._change_all(key, lambda config: change(firewall_of(config, time.time())))
+
+    async def _change_all(self, key: DomainKey, change: Callable[[DomainConfig], Firewall]) -> str:
         domain = self._store.require(key)
         if domain.is_host:
             raise Refused("dom0 is this machine; this program keeps no firewall of it")
@@ -66,12 +73,12 @@ class Firewalls:
         await self._hosts.refresh(key)
         return await self.reload(key)
 
-    async def _change_once(self, domain: Domain, change: Callable[[Firewall], Firewall]) -> None:
+    async def _change_once(self, domain: Domain, change: Callable[[DomainConfig], Firewall]) -> None:
         """Change what is there now; raises Overtaken when it is something else by the time that it is written."""
         actions = actions_on(self._hosts, domain)
         config, now = await actions.stored_config(), time.time()
         before = config.firewall, config.home_network
-        firewall = change(firewall_of(config, now)).without_expired(now)
+        firewall = change(config).without_expired(now)
         wanted = firewall.lines, ON if firewall.home else ""
 
         def edit(document: "MetadataEdit") -> None:
