@@ -26,6 +26,8 @@ MOST_REFUSED = 512
 _MOST_ANSWERS = 500
 MAX_GENERATION = 0xFFFF
 REFUSED = "refused"
+# The mark of a connection of which the domain was told that it is over; no set of rules has it.
+_TOLD = 0xFFFF
 
 # Of a domain's ARP, neighbour discovery and questions of DNS so many in a second; the kernel's table of neighbours is
 # one for all namespaces. Of IPv6 a domain has so many addresses at a time, each of which is a neighbour.
@@ -197,6 +199,9 @@ def _refusing() -> Iterator[str]:
     ports = "meta l4proto { tcp, udp }"
     yield f'iifname "{CARD}" {ports} add @refused4 {{ ip daddr . ip protocol . th dport }}'
     yield f'iifname "{CARD}" {ports} add @refused6 {{ ip6 daddr . meta l4proto . th dport }}'
+    # A domain that only listens would wait for ever: the first packet that does not come through becomes the end of its
+    # connection. The sender hears of it at its next packet.
+    yield f'iifname "{UPLINK}" meta l4proto tcp ct mark != {_TOLD:#010x} ct mark set {_TOLD:#010x} tcp flags set rst accept'
     yield f"limit rate over {_MOST_ANSWERS}/second drop"
     # An ICMP error stops nobody who is connected already.
     yield "meta l4proto tcp reject with tcp reset"

@@ -272,6 +272,24 @@ async def test_rules_hold_at_once_and_cut_what_they_forbid_but_nothing_else(
     assert state.refused[0] > 0
 
 
+async def test_who_only_listens_is_told_that_it_is_over(world: World, net: Net, one: DomainKey) -> None:
+    listens = (
+        "import socket, sys\n"
+        "cut = socket.create_connection((sys.argv[1], 9000)); cut.send(b'drips')\n"
+        "cut.recv(1); print('begun', flush=True)\n"
+        "try:\n    while cut.recv(1000): pass\n"
+        "except ConnectionResetError: print('cut', flush=True)\n"
+    )
+    running = asyncio.create_task(python(world, one, listens, net.there.address))
+    async with asyncio.timeout(GUEST_PATIENCE):
+        while (await state_of(world, one)).counts[0][1] < 1000:
+            assert not running.done(), await running
+            await asyncio.sleep(0.2)
+    assert await set_rules(world, one, "") == ""
+    async with asyncio.timeout(GUEST_PATIENCE):
+        assert (await running).split() == ["begun", "cut"]
+
+
 async def test_a_name_that_is_not_known_concerns_its_own_rule_only(world: World, net: Net, one: DomainKey) -> None:
     # The machine's own list of names is what everybody has; a name of it leads to where it says.
     await set_rules(world, one, f"accept nobody.invalid tcp\naccept {net.there.address}")
@@ -294,11 +312,14 @@ async def test_a_rule_that_expires_goes_by_itself(world: World, net: Net, one: D
 
 
 async def test_what_is_refused_is_in_the_domains_log(world: World, net: Net, one: DomainKey) -> None:
+    # A port that no other test is refused: a place is told anew after a while.
+    refused = f"refused: tcp {net.there.address} port 9007"
     await set_rules(world, one, "accept specialtarget=dns")
-    await reaches(world, one, (net.there.address, PORT))
+    for _ in range(3):
+        await reaches(world, one, (net.there.address, 9007))
     log = net.daemon.folder / f"data/qubes-manager/network/{one.uuid}.log"
-    wait_until(lambda: log.exists() and f"refused: tcp {net.there.address} port {PORT}" in log.read_text())
-    assert log.read_text().count(f"refused: tcp {net.there.address} port {PORT}") == 1
+    wait_until(lambda: log.exists() and refused in log.read_text())
+    assert log.read_text().count(refused) == 1
 
 
 async def test_two_hundred_changes_do_not_disturb_what_they_allow(world: World, net: Net, one: DomainKey) -> None:

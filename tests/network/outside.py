@@ -14,15 +14,18 @@ from dataclasses import dataclass
 
 from tests.waiting import wait_until
 
-# Sends zeros without end, or back what came, as it is told first; datagrams come back.
+# Sends zeros without end, a byte now and then, or back what came, as it is told first; datagrams come back.
 _SERVER = """
-import socket, sys, threading
+import socket, sys, threading, time
 
 def serve(connection, sender):
     with connection:
         kind = connection.recv(5)
         while kind == b"zeros":
             connection.sendall(bytes(1 << 16))
+        while kind == b"drips":
+            connection.sendall(b"x")
+            time.sleep(0.2)
         while kind == b"drain" and connection.recv(1 << 16):
             pass
         while kind == b"echo " and (data := connection.recv(1 << 16)):
