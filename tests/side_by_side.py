@@ -47,6 +47,7 @@ GROUPS = {
     "test_mute_agents": "guest",
     # The machine beyond this one has one address.
     "test_network": "network",
+    "test_network_of_domains": "network",
     "tests/viewers/protocol/test_servers": "xpra",
     "tests/viewers/input/test_typed_in_guests": "typing",
 }

@@ -5,7 +5,7 @@ from enum import Enum, StrEnum
 from pathlib import PurePath
 
 from qubes_manager.core.firewall.isolation import is_ours
-from qubes_manager.core.interfaces import ISOLATED, OPEN, USER, Interface
+from qubes_manager.core.interfaces import ISOLATED, OPEN, Interface
 from qubes_manager.core.labels import LABELS, Label
 from qubes_manager.core.names import HOST_NAME
 from qubes_manager.core.pauses import DiskError, Pause, pause_words
@@ -168,9 +168,11 @@ class DomainConfig:
     default_dispvm_uuid: str = ""
     template_for_dispvms: bool = False
     provides_network: bool = False
-    # Whether the user has chosen networking that is not kept apart; its firewall's rules, one on a line (None: as new
-    # domains have them), and “on” where they let it into the home network (core/firewall).
-    open_network: bool = False
+    # Whose network it has: another domain's, or “open” for networking that is not kept apart; empty for this machine's.
+    # Its firewall's rules, one on a line (None: as new domains have them), and “on” where they let it into the home
+    # network (core/firewall).
+    network: str = ""
+    network_uuid: str = ""
     firewall: str | None = None
     home_network: str = ""
     # What plays its sound (core/sound.py), and whether nothing of it is to be heard.
@@ -220,11 +222,27 @@ class DomainConfig:
     @property
     def netvm(self) -> str:
         """What the first network interface connects to, in one word; empty without an interface."""
-        if not self.interfaces:
-            return ""
-        if self.interfaces[0].kind == USER:
-            return ISOLATED if self.is_isolated and self.interfaces[0].is_plain_user else OPEN
-        return self.interfaces[0].netvm
+        if self._is_apart:
+            return self.network if self.network_uuid else ISOLATED
+        return self._first.netvm if self._first else ""
+
+    @property
+    def via(self) -> str:
+        """The UUID of the domain whose network it has; empty where it has none of another domain."""
+        return self.network_uuid if self._is_apart else ""
+
+    @property
+    def _first(self) -> Interface | None:
+        return next((interface for interface in self.interfaces if not interface.is_downstream), None)
+
+    @property
+    def _is_apart(self) -> bool:
+        return self.is_isolated and self._first is not None and self._first.is_plain_user
+
+    @property
+    def open_network(self) -> bool:
+        """Whether its user has chosen networking that is not kept apart."""
+        return self.network == OPEN and not self.network_uuid
 
     @property
     def is_isolated(self) -> bool:

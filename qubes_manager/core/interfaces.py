@@ -1,8 +1,9 @@
 """Network interfaces, and the one word (netvm) that each is written as, so that what is read can be given back.
 
-User networking is ``isolated`` where a program of ours keeps it apart (core/firewall), and ``open`` where the domain
-reaches what this machine offers to itself. A libvirt network goes by its name; every other kind stands before a colon,
-as in ``bridge:br0``. A network whose name means something else already is written ``network:NAME``.
+User networking is ``isolated`` where a program of ours keeps it apart (core/firewall), the name of another domain where
+that one is its network, and ``open`` where the domain reaches what this machine offers to itself. A libvirt network
+goes by its name; every other kind stands before a colon, as in ``bridge:br0``. A network whose name means something
+else already is written ``network:NAME``.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ _SOURCED = ("network", "bridge", "direct", "internal", "vdpa")
 _BARE = ("user", "ethernet", "null")
 _SHOWN = ("hostdev", "vhostuser", "server", "client", "mcast", "udp", "vds")
 USER, ISOLATED, OPEN = "user", "isolated", "open"
+# What libvirt calls the card by which a domain is the network of others; network/netdevs.py knows it by that.
+DOWNSTREAM_ALIAS = "ua-qubes-downstream"
+# How its address begins, by which its guest knows it (guest/debian/62-qubes-manager-network.rules).
+DOWNSTREAM_MAC = ("52", "51", "75")
 # What earlier versions called it.
 _USER_WORDS = (ISOLATED, OPEN, USER)
 _TAKEN = (*_USER_WORDS, *_SOURCED, *_BARE, *_SHOWN, "none", "None")
-SPELLINGS = "isolated, open, a libvirt network, bridge:NAME, direct:DEVICE, or none"
+SPELLINGS = "isolated, open, a domain that provides network, a libvirt network, bridge:NAME, direct:DEVICE, or none"
 _MAX_SOURCE = 255
 
 
@@ -32,6 +37,8 @@ class Interface:
     model: str = ""
     # What serves user networking in QEMU's stead (passt), on this machine's own network.
     backend: str = ""
+    # Whether others are connected to it, whose network the domain is.
+    is_downstream: bool = False
 
     @property
     def is_plain_user(self) -> bool:

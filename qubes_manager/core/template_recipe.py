@@ -24,6 +24,9 @@ BASE_PACKAGES = (
     "e2fsprogs",
     "qemu-guest-agent",
     "python3",
+    # For a domain that is the network of others, and for one that leads them through a tunnel.
+    "nftables",
+    "wireguard-tools",
 )
 # What windows need of the packages of each.
 _FOR_WINDOWS = (

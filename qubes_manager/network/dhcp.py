@@ -28,13 +28,18 @@ def _limits() -> Sequence[str]:
     return ("prlimit", f"--as={_MEMORY}", "--nofile=64", "--fsize=0", "--core=0", "--")
 
 
-def _sandbox(seccomp: int) -> Iterator[str]:
-    yield from ("bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
-    yield from ("--die-with-parent", "--new-session", "--clearenv", "--setenv", "PATH", "/usr/sbin:/usr/bin")
+def system_files() -> Iterator[str]:
+    """What shows bwrap's program the system's own files, and none of a user's."""
     for path in _SEEN:
         yield from ("--ro-bind-try", path, path)
     for link in _LINKS:
         yield from ("--symlink", *link)
+
+
+def _sandbox(seccomp: int) -> Iterator[str]:
+    yield from ("bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+    yield from ("--die-with-parent", "--new-session", "--clearenv", "--setenv", "PATH", "/usr/sbin:/usr/bin")
+    yield from system_files()
     yield from ("--proc", "/proc", "--dev", "/dev", "--chdir", "/", "--cap-drop", "ALL")
     for capability in _CAPABILITIES:
         yield from ("--cap-add", capability)

@@ -11,15 +11,20 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from qubes_manager.network import netdevs
-from qubes_manager.network.namespaces import enter_new, open_tap
+from qubes_manager.network.namespaces import NEW_NET, enter, enter_new, enter_new_network, open_tap
+from qubes_manager.network.shared import shared_users
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # The variable in which the domain's XML tells its rules.
 RULES = "QUBES_MANAGER_FIREWALL"
 # What asks whether all of this can be done here.
 CHECK = "--check-isolation"
+# By which descriptor a holder holds the namespace that others are connected to.
+DOWNSTREAM_NAMESPACE = 3
+# How the name of a file ends in which a keeper notes what holds.
+LAST = ".rules"
 _MAX_ERROR = 500
 
 
@@ -30,11 +35,14 @@ def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
 
         sys.exit(check(folder))
     rules = os.environ.pop(RULES, "")
+    uuid = netdevs.domain_uuid(words)
+    if netdevs.goes_on(words):
+        rules = last_rules(folder, uuid) or rules
     cards = netdevs.user_netdevs(words)
     if not cards:
         os.execv(qemu, [qemu, *words])  # noqa: S606 - libvirt's own words
     try:
-        taps = _connect(folder, netdevs.domain_uuid(words), rules, list(cards.values()))
+        taps = _connect(folder, uuid, rules, list(cards.values()))
         enter_new(as_root=False)
     except OSError as error:
         sys.exit(f"qubes-manager: this domain's network cannot be kept apart here: {error}")
@@ -42,6 +50,15 @@ def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
         os.set_inheritable(tap, True)
     placed = [(place, name, tap) for (place, name), tap in zip(cards.items(), taps, strict=True)]
     os.execv(qemu, [qemu, *netdevs.with_taps(words, placed)])  # noqa: S606 - libvirt's own words
+
+
+def last_rules(folder: str, uuid: str) -> str:
+    """What held for a domain when it was saved, which may have changed since it was started; empty when not known."""
+    try:
+        with open(f"{folder}/{uuid}{LAST}") as file:  # noqa: PTH123 - pathlib takes 5 ms of a start to load
+            return file.read()
+    except (OSError, ValueError):
+        return ""
 
 
 def _connect(folder: str, uuid: str, rules: str, cards: list[str]) -> list[int]:
@@ -52,7 +69,7 @@ def _connect(folder: str, uuid: str, rules: str, cards: list[str]) -> list[int]:
         os.setsid()
         if not os.fork():
             ours.close()
-            _keep(folder, uuid, rules, len(cards), theirs)
+            _keep(folder, uuid, rules, cards, theirs)
         os._exit(0)
     theirs.close()
     os.waitpid(middle, 0)
@@ -62,7 +79,7 @@ def _connect(folder: str, uuid: str, rules: str, cards: list[str]) -> list[int]:
     return list(taps)
 
 
-def _keep(folder: str, uuid: str, rules: str, cards: int, emulator: socket.socket) -> NoReturn:
+def _keep(folder: str, uuid: str, rules: str, cards: list[str], emulator: socket.socket) -> NoReturn:
     """Be the keeper: first make the namespace, in a process that then does nothing but hold it."""
     # The parent may have ended by now: its number is in the socket.
     qemu = _peer(emulator)
@@ -73,7 +90,7 @@ def _keep(folder: str, uuid: str, rules: str, cards: int, emulator: socket.socke
     if not holder:
         to_keeper.close()
         os.close(held)
-        _hold(uuid, cards, emulator, to_holder, holds)
+        _hold(folder, uuid, cards, emulator, to_holder, holds)
     for file in (emulator, to_holder):
         file.close()
     os.close(holds)
@@ -83,15 +100,18 @@ def _keep(folder: str, uuid: str, rules: str, cards: int, emulator: socket.socke
 
     from qubes_manager.network.keeper import run
 
-    run(Path(folder), uuid, rules, pidfd, holder, to_keeper, cards)
+    run(Path(folder), uuid, rules, pidfd, holder, to_keeper, len([c for c in cards if c != netdevs.DOWNSTREAM]))
     os._exit(0)
 
 
-def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket, holds: int) -> NoReturn:
-    """Make the namespace, hand its parts out, and stay in it until the keeper ends."""
+def _hold(
+    folder: str, uuid: str, cards: list[str], emulator: socket.socket, keeper: socket.socket, holds: int
+) -> NoReturn:
+    """Make the namespaces, hand their parts out, and stay in them until the keeper ends."""
     try:
-        enter_new(as_root=True)
-        taps = [open_tap(f"card{number or ''}") for number in range(cards)]
+        with shared_users(folder, uuid):
+            enter_new(as_root=True)
+        taps, downstream = _open_cards(cards)
         socket.send_fds(emulator, [b"taps"], taps)
     except OSError as error:
         emulator.send(str(error).encode()[:_MAX_ERROR])
@@ -103,10 +123,13 @@ def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket,
     import signal
 
     from qubes_manager.network.addresses import guest_network
+    from qubes_manager.network.downstream import set_up_downstream
     from qubes_manager.network.inside import listen_for_dns, set_up
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
+        if downstream is not None:
+            _inside(downstream, set_up_downstream)
         set_up(guest_network(uuid))
         socket.send_fds(keeper, [b"ready"], [s.detach() for s in listen_for_dns()])
     except OSError as error:
@@ -114,8 +137,33 @@ def _hold(uuid: str, cards: int, emulator: socket.socket, keeper: socket.socket,
         os._exit(1)
     os.dup2(holds, 0)
     os.dup2(os.open("/dev/null", os.O_RDWR), 1)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    if downstream is not None:
+        os.dup2(downstream, DOWNSTREAM_NAMESPACE)
+    os.closerange(DOWNSTREAM_NAMESPACE + (downstream is not None), os.sysconf("SC_OPEN_MAX"))
     os.execv("/bin/cat", ["qubes-manager-network"])  # noqa: S606 - the least that waits for an end
+
+
+def _open_cards(cards: list[str]) -> tuple[list[int], int | None]:
+    """Open the taps of the cards, and a namespace of its own for the one that leads to others; raises OSError."""
+    taps, downstream = {}, None
+    if netdevs.DOWNSTREAM in cards:
+        taps[netdevs.DOWNSTREAM] = open_tap("card")
+        downstream = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        enter_new_network()
+    others = [card for card in cards if card != netdevs.DOWNSTREAM]
+    taps |= {card: open_tap(f"card{number or ''}") for number, card in enumerate(others)}
+    return [taps[card] for card in cards], downstream
+
+
+def _inside(namespace: int, do: "Callable[[], None]") -> None:
+    """Do something in another network namespace, and come back; raises OSError."""
+    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    enter(namespace, NEW_NET)
+    try:
+        do()
+    finally:
+        enter(own, NEW_NET)
+        os.close(own)
 
 
 def _peer(emulator: socket.socket) -> int:

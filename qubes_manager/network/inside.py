@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import subprocess
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from qubes_manager.network.ruleset import CARD, MOST_REFUSED, REFUSED
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # The same for all: domains that see each other's are none.
-_GATEWAY_MAC = "02:51:75:62:65:73"
+GATEWAY_MAC = "02:51:75:62:65:73"
+_DNS_LINES = (f"{DNS4}/32 dev lo", f"{DNS6}/128 dev lo nodad")
 _SYSCTLS = {
     "ipv4/ip_forward": "1",
     "ipv6/conf/all/forwarding": "1",
@@ -28,29 +30,36 @@ _MAX_ANSWER = 1 << 20
 
 def set_up(network: GuestNetwork) -> None:
     """Configure the namespace that this process is in, as its root; raises OSError."""
-    for name, value in _SYSCTLS.items():
-        Path("/proc/sys/net", name).write_text(value)
-    lines = (
+    put_sysctls(_SYSCTLS)
+    run_ip(
         "link set lo up",
-        f"addr add {DNS4}/32 dev lo",
-        f"addr add {DNS6}/128 dev lo nodad",
-        f"link set {CARD} address {_GATEWAY_MAC}",
+        *(f"addr add {line}" for line in _DNS_LINES),
+        f"link set {CARD} address {GATEWAY_MAC}",
         f"addr add {network.gateway}/24 dev {CARD}",
         f"addr add {network.gateway6}/64 dev {CARD} nodad",
         f"link set {CARD} up",
     )
+
+
+def put_sysctls(values: Mapping[str, str]) -> None:
+    """Set what the kernel does with packets in the namespace that this process is in; raises OSError."""
+    for name, value in values.items():
+        Path("/proc/sys/net", name).write_text(value)
+
+
+def run_ip(*lines: str) -> None:
+    """Let ip do what the lines say, in the namespace that this process is in; raises OSError."""
+    run_tool("ip", "-batch", "-", feed="\n".join(lines) + "\n")
+
+
+def run_tool(*words: str, feed: str) -> None:
+    """Run a tool in the namespace that this process is in; raises OSError."""
     try:
         subprocess.run(
-            ["ip", "-batch", "-"],  # noqa: S607 - wherever this system has it
-            input="\n".join(lines) + "\n",
-            env={"PATH": PATH},
-            capture_output=True,
-            text=True,
-            timeout=_TOOL_SECONDS,
-            check=True,
+            words, input=feed, env={"PATH": PATH}, capture_output=True, text=True, timeout=_TOOL_SECONDS, check=True
         )
     except subprocess.SubprocessError as error:
-        raise OSError(f"its interfaces cannot be set up: {getattr(error, 'stderr', '') or error}") from error
+        raise OSError(f"{words[0]} refuses: {getattr(error, 'stderr', '') or error}") from error
 
 
 def listen_for_dns() -> list[socket.socket]:
@@ -79,7 +88,13 @@ class Inside:
     async def put_rules(self, *pieces: str) -> None:
         """Give nft rules, of each piece all or none; raises OSError."""
         for piece in pieces:
-            await self._run("nft", "-f", "-", feed=piece)
+            await self.run("nft", "-f", "-", feed=piece)
+
+    async def answer_dns(self, wanted: bool) -> None:
+        """Let the namespace itself be asked for DNS, or let such questions go out as all others; raises OSError."""
+        word = "replace" if wanted else "del"
+        for line in _DNS_LINES:
+            await self.run("ip", "addr", word, *line.removesuffix("" if wanted else " nodad").split())
 
     async def counters(self, of: str) -> dict[str, tuple[int, int]]:
         """Return packets and bytes by the names of a table's counters; raises OSError."""
@@ -97,10 +112,11 @@ class Inside:
         return places
 
     async def _list(self, *what: str) -> list[dict[str, Any]]:
-        answer = json.loads(await self._run("nft", "--json", "list", *what))
+        answer = json.loads(await self.run("nft", "--json", "list", *what))
         return list(answer["nftables"])
 
-    async def _run(self, *words: str, feed: str = "") -> bytes:
+    async def run(self, *words: str, feed: str = "", known: Collection[int] = ()) -> bytes:
+        """Run a tool, and return what it says; raises OSError where it ends with a code other than 0 and *known*."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *self.command(*words), stdin=pipe, stdout=pipe, stderr=pipe, env={"PATH": PATH, "LC_ALL": "C"}
@@ -112,7 +128,7 @@ class Inside:
             process.kill()
             await process.wait()
             raise OSError(f"{words[0]} does not answer") from None
-        if process.returncode or len(answer) > _MAX_ANSWER:
+        if process.returncode not in (0, *known) or len(answer) > _MAX_ANSWER:
             # libkmod, and not nft, complains of kernels without modules.
             lines = [line for line in errors.decode("utf-8", "replace").splitlines() if "kmod" not in line and line]
             raise OSError(f"{words[0]} refuses: {' '.join(lines[:3]) or process.returncode}")

@@ -15,16 +15,26 @@ from pathlib import Path
 
 from qubes_manager.core.background import Background
 from qubes_manager.core.errors import BadInput, QubesManagerError
-from qubes_manager.core.firewall.control import Failed, NetworkState, SetFirewall, read_rules, state_line
+from qubes_manager.core.firewall.control import (
+    Failed,
+    NetworkState,
+    SetFirewall,
+    SetVia,
+    read_rules,
+    rules_text,
+    state_line,
+)
 from qubes_manager.core.firewall.firewall import Firewall, parse_firewall
 from qubes_manager.core.firewall.rules import Action
 from qubes_manager.network.addresses import guest_network
 from qubes_manager.network.control_server import ControlServer
 from qubes_manager.network.dhcp import dhcp_command, filter_path
 from qubes_manager.network.dns_relay import DnsRelay
+from qubes_manager.network.emulator import LAST
 from qubes_manager.network.host import HostChanges, HostNetwork, end_with_parent, read_host_network
 from qubes_manager.network.inside import PATH, Inside
 from qubes_manager.network.log import NetworkLog
+from qubes_manager.network.lookups import here, through
 from qubes_manager.network.names import Names
 from qubes_manager.network.ruleset import (
     MAX_GENERATION,
@@ -36,7 +46,8 @@ from qubes_manager.network.ruleset import (
     table,
     without_table,
 )
-from qubes_manager.network.uplink import Uplink
+from qubes_manager.network.shared import forget_holder
+from qubes_manager.network.way import Way
 
 # Seconds between two looks at what was refused, and a pause before what has ended is started anew.
 _LOOK, _PAUSE = 10.0, 2.0
@@ -92,15 +103,15 @@ class Keeper:
     """One domain's network: its rules, and all that is made of them."""
 
     def __init__(self, folder: Path, uuid: str, holder: int, log: NetworkLog) -> None:
-        self._folder = folder
+        self._folder, self._uuid = folder, uuid
         self._network = guest_network(uuid)
         self._inside = Inside(holder)
         self._log = log
         self._background = Background(lambda error: log(f"{type(error).__name__}: {error}"))
-        self._uplink = Uplink(holder, log)
+        self._way = Way(folder, uuid, self._inside, log)
         # Set when what the rules are made with may have changed: this machine's addresses, those of names.
         self._stale = asyncio.Event()
-        self._names = Names(self._stale.set)
+        self._names = Names(here(), self._stale.set)
         self._server = ControlServer(folder, uuid, self._answer)
         self._firewall = Firewall(())
         self._host = HostNetwork()
@@ -117,18 +128,19 @@ class Keeper:
         """Put the first rules into effect, then let the domain out; raises OSError."""
         now = time.time()
         try:
-            self._firewall = read_rules(rules, now)
+            self._firewall, via = read_rules(rules, now)
         except BadInput as error:
             self._log(f"nothing is let through: the rules in the domain’s XML cannot be read: {error}")
+            via = ""
         # It is listened for before it is read, so that no change is missed.
         HostChanges(self._stale.set)
         self._host = await read_host_network()
         await self._inside.put_rules(first_rules(self._network))
+        await self._lead(via)
         await self._apply(self._firewall)
         DnsRelay(dns).start()
         self._background.spawn(self._names.run())
         self._background.spawn(self._give_addresses())
-        self._background.spawn(self._uplink.run())
         self._background.spawn(self._stay_right())
         self._background.spawn(self._watch())
         await self._server.start()
@@ -136,18 +148,21 @@ class Keeper:
 
     async def _open(self) -> None:
         """Let the domain out, when it is known what its rules refuse by name."""
-        if any(rule.name and rule.action is Action.DROP for rule in self._firewall.rules):
+        # Another domain is not asked before the way to it is open.
+        if not self._way.via and any(rule.name and rule.action is Action.DROP for rule in self._firewall.rules):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_NAMES_SECONDS):
                     await self._names.looked_up.wait()
             await self._apply()
         self._is_open = True
-        self._uplink.set_versions(self._host.versions)
+        self._way.open(self._host.versions)
 
     async def end(self) -> None:
         """End all that was begun."""
         self._server.close()
+        await self._way.close()
         await self._background.close()
+        forget_holder(str(self._folder), self._uuid, self._inside.holder)
 
     async def _answer(self, question: object) -> str:
         """What is said to a question; the state is said to each that was done."""
@@ -156,17 +171,39 @@ class Keeper:
                 firewall = parse_firewall(question.rules, time.time(), home=question.home)
                 await self._apply(firewall)
                 self._log(f"{len(firewall.rules)} rules hold now; home network {'on' if firewall.home else 'off'}")
+            if isinstance(question, SetVia) and question.via != self._way.via:
+                await self._lead(question.via)
+                await self._apply()
+                whose = f"that of the domain {question.via}" if question.via else "this machine’s"
+                self._log(f"the network is {whose} now")
             return state_line(await self._state())
         except (OSError, QubesManagerError) as error:
             return Failed(str(error)).to_json()
+
+    async def _lead(self, via: str) -> None:
+        """Let the network be that of another domain, or this machine's for an empty *via*; raises OSError."""
+        await self._way.lead(via)
+        self._names.ask(through(self._inside) if via else here())
+        self._note()
+
+    def _note(self) -> None:
+        """Note what holds, for when the domain is saved and goes on."""
+        place = self._folder / f"{self._uuid}{LAST}"
+        try:
+            new = place.with_suffix(f"{LAST}.new")
+            new.write_text(rules_text(self._firewall, self._way.via), "utf-8")
+            new.replace(place)
+        except OSError as error:
+            self._log(f"what holds cannot be noted: {error}")
 
     async def _state(self) -> NetworkState:
         counts = await self._counts()
         rules = self._firewall.rules
         return NetworkState(
-            self._uplink.trouble,
+            self._way.trouble,
             self._firewall.lines,
             self._firewall.home,
+            self._way.via,
             tuple(counts.get(rule.bare, (0, 0)) for rule in rules),
             counts.get(REFUSED, (0, 0)),
             tuple(text for pair in self._names.troubles.items() for text in pair),
@@ -194,6 +231,7 @@ class Keeper:
             self._before = {text: count for text, count in counts.items() if text in kept}
             self._generation, self._firewall = generation, firewall
             self._made = around.now
+            self._note()
             self._names.want(firewall.names)
             self._changed.set()
 
@@ -217,7 +255,7 @@ class Keeper:
                 self._host = await read_host_network()
                 await self._apply()
                 if self._is_open:
-                    self._uplink.set_versions(self._host.versions)
+                    self._way.open(self._host.versions)
             except (OSError, ValueError) as error:
                 self._log(f"the rules are not as they should be by now, and are made again: {error}")
                 self._stale.set()

@@ -1,23 +1,20 @@
 """Looks up the names in a domain's rules, in the background and again and again."""
 
 import asyncio
-import functools
-import ipaddress
 import random
-import socket
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from qubes_manager.core.firewall.rules import Address
+from qubes_manager.network.lookups import LookUp
+from qubes_manager.network.ruleset import parse_address
 
 # The C library tells no time to live. A busy name has other addresses each time, and its domain may have asked before
 # us: seconds between two looks, and for how long an address counts that was told once.
 _AGAIN, _SOON, _KEPT = 60.0, 5.0, 900.0
 _MOST_ADDRESSES = 64
 _PATIENCE = 15.0
-_MOST_LOOKS = 32
 
 
 @dataclass(slots=True)
@@ -27,16 +24,15 @@ class _Found:
 
 
 class Names:
-    """The addresses of names; *changed* is called when any have changed."""
+    """The addresses of names, as *look_up* tells them; *changed* is called when any have changed."""
 
-    def __init__(self, changed: Callable[[], object]) -> None:
+    def __init__(self, look_up: LookUp, changed: Callable[[], object]) -> None:
+        self._ask = look_up
         self._changed = changed
         self._found: dict[str, _Found] = {}
         self._woken = asyncio.Event()
         # Set when each name has been looked up once.
         self.looked_up = asyncio.Event()
-        # A look takes as long as the C library likes, and cannot be ended.
-        self._threads = ThreadPoolExecutor(_MOST_LOOKS)
 
     def want(self, names: Iterable[str]) -> None:
         """Say which names are to be known from now on."""
@@ -45,6 +41,11 @@ class Names:
         self._found = {name: self._found.get(name, _Found()) for name in wanted}
         if is_new:
             self._woken.set()
+
+    def ask(self, look_up: LookUp) -> None:
+        """Ask somebody else from now on; what the other one has told counts as long as ever."""
+        self._ask = look_up
+        self._woken.set()
 
     @property
     def addresses(self) -> dict[str, list[Address]]:
@@ -62,7 +63,7 @@ class Names:
             self._woken.clear()
             # Those that nobody answers for do not always come before the others.
             names = random.sample(list(self._found), len(self._found))
-            await asyncio.gather(*(self._renew(name, self._found[name]) for name in names))
+            await asyncio.gather(*(self._renew(name, self._found[name]) for name in names if name in self._found))
             self.looked_up.set()
             pause = (_SOON if self.troubles else _AGAIN) if self._found else None
             try:
@@ -80,16 +81,14 @@ class Names:
     async def _look_up(self, name: str, found: _Found) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                answers = await asyncio.get_running_loop().run_in_executor(
-                    self._threads, functools.partial(socket.getaddrinfo, name, None, type=socket.SOCK_STREAM)
-                )
+                answers = await self._ask(name)
         except TimeoutError:
             found.trouble = "nobody answers"
         except (OSError, UnicodeError) as error:
             found.trouble = getattr(error, "strerror", "") or str(error)
         else:
             now = time.monotonic()
-            told = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
+            told = [address for answer in answers if (address := parse_address(answer))]
             kept = {address: at for address, at in found.addresses.items() if now - at < _KEPT}
             newest = dict.fromkeys(told, now) | {a: at for a, at in kept.items() if a not in told}
             found.addresses = dict(list(newest.items())[:_MOST_ADDRESSES])

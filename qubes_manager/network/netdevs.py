@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 _OPTION = "-netdev"
 _KIND = "user"
+# The card by which a domain is the network of others: libvirt puts “host” before an alias of ours (“ua-”).
+DOWNSTREAM = "hostua-qubes-downstream"
 
 
 def user_netdevs(words: "Sequence[str]") -> dict[int, str]:
@@ -30,6 +32,11 @@ def with_taps(words: "Sequence[str]", taps: "Iterable[tuple[int, str, int]]") ->
 def domain_uuid(words: "Sequence[str]") -> str:
     """Return the UUID of the domain that a command line is for; empty where it names none."""
     return next((words[place + 1] for place, word in enumerate(words[:-1]) if word == "-uuid"), "")
+
+
+def goes_on(words: "Sequence[str]") -> bool:
+    """Whether the domain goes on from where it was saved, or comes from another machine."""
+    return "-incoming" in words
 
 
 def _user_id(value: str) -> str:

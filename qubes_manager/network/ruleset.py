@@ -201,7 +201,8 @@ def _refusing() -> Iterator[str]:
     yield f'iifname "{CARD}" {ports} add @refused6 {{ ip6 daddr . meta l4proto . th dport }}'
     # A domain that only listens would wait for ever: the first packet that does not come through becomes the end of its
     # connection. The sender hears of it at its next packet.
-    yield f'iifname "{UPLINK}" meta l4proto tcp ct mark != {_TOLD:#010x} ct mark set {_TOLD:#010x} tcp flags set rst accept'
+    told = f"{_TOLD:#010x}"
+    yield f'iifname "{UPLINK}" meta l4proto tcp ct mark != {told} ct mark set {told} tcp flags set rst accept'
     yield f"limit rate over {_MOST_ANSWERS}/second drop"
     # An ICMP error stops nobody who is connected already.
     yield "meta l4proto tcp reject with tcp reset"
@@ -251,11 +252,17 @@ def _arriving(network: GuestNetwork) -> Iterator[str]:
     for protocol in (Protocol.UDP, Protocol.TCP):
         yield f'iifname "{CARD}" ip saddr {network.guest} ip daddr {DNS4} {protocol} dport {DNS_PORT} jump decide'
         yield f'iifname "{CARD}" ip6 saddr {network.prefix6} ip6 daddr {DNS6} {protocol} dport {DNS_PORT} jump decide'
+        # Answers to the namespace itself, where another domain is its network.
+        yield f'iifname "{UPLINK}" ip saddr {DNS4} {protocol} sport {DNS_PORT} ct state established accept'
 
 
 def _leaving() -> Iterator[str]:
-    """What gives out addresses, and answers DNS, speaks with the domain and with nobody else."""
+    """What gives out addresses, and answers DNS, speaks with the domain and with nobody else.
+
+    Names are asked for where the domain itself asks, when that is another one.
+    """
     yield f'oifname {{ "lo", "{CARD}" }} accept'
+    yield f'oifname "{UPLINK}" ip daddr {DNS4} meta l4proto {{ tcp, udp }} th dport {DNS_PORT} accept'
     yield f'oifname "{UPLINK}" tcp flags & rst == rst accept'
     yield f'oifname "{UPLINK}" meta l4proto {{ icmp, ipv6-icmp }} accept'
 

@@ -219,7 +219,9 @@ class Services(UserFiles):
         """What is set of domains."""
         from qubes_manager.services.domains.properties import Properties
 
-        return Properties(self.hosts, self.store, self.gui_options, self.frozen_copies, self.sound, self.isolation)
+        return Properties(
+            self.hosts, self.store, self.gui_options, self.frozen_copies, self.sound, self.isolation, self.firewalls
+        )
 
     @cached_property
     def removal(self) -> "Removal":
@@ -342,7 +344,15 @@ class Services(UserFiles):
 
         numbers = DisposableNumbers(self.folders.disposable_numbers)
         return DisposableStarts(
-            self.hosts, self.store, self.roots, self.frozen_copies, self.leftovers, numbers, self.sound, self.isolation
+            self.hosts,
+            self.store,
+            self.roots,
+            self.frozen_copies,
+            self.leftovers,
+            numbers,
+            self.sound,
+            self.isolation,
+            self.lifecycle,
         )
 
     @cached_property

@@ -8,7 +8,7 @@ from lxml.builder import E
 from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.domains.config_xml import parse_config, port_name
 from qubes_manager.backend.domains.contradictions import has_balloon, refuse_memory, refuse_vcpus
-from qubes_manager.backend.domains.interface_xml import connect_to, new_interface
+from qubes_manager.backend.domains.interface_xml import connect_to, new_interface, put_downstream, upstream_interfaces
 from qubes_manager.backend.domains.network_xml import put_isolation, take_isolation
 from qubes_manager.backend.domains.nvram import nvram_name
 from qubes_manager.backend.domains.sound_xml import put_sound, take_sound
@@ -146,6 +146,11 @@ class DomainEdit:
         """Let the domain's network be kept apart by *emulator*, with *rules* at its start; see network_xml.py."""
         put_isolation(self._root, emulator, rules)
 
+    def put_downstream(self, wanted: bool) -> None:
+        """Let the domain have the card by which it is the network of others, or none."""
+        if (devices := self._root.find("devices")) is not None:
+            put_downstream(devices, wanted)
+
     def take_isolation(self, qemu: str) -> None:
         """Let the domain be started by *qemu* itself, and its user networking be open to this machine's loopback."""
         take_isolation(self._root, qemu)
@@ -233,7 +238,7 @@ class DomainEdit:
         devices = self._root.find("devices")
         if devices is None:
             devices = etree.SubElement(self._root, "devices")
-        interfaces = devices.findall("interface")
+        interfaces = upstream_interfaces(devices)
         if not netvm:
             for element in interfaces:
                 devices.remove(element)

@@ -1,9 +1,11 @@
 """The element of a network interface: what it connects to, and what stays when that changes."""
 
+import secrets
+
 from lxml import etree
 from lxml.builder import E
 
-from qubes_manager.core.interfaces import Interface
+from qubes_manager.core.interfaces import DOWNSTREAM_ALIAS, DOWNSTREAM_MAC, USER, Interface
 
 # Which attribute of <source> says what an interface of a kind connects to.
 _SOURCES = {
@@ -36,14 +38,32 @@ def read_interface(element: etree._Element) -> Interface:
     """What an <interface> says."""
     kind = element.get("type", "")
     mac, model, source = element.find("mac"), element.find("model"), element.find("source")
-    backend = element.find("backend")
+    backend, alias = element.find("backend"), element.find("alias")
     return Interface(
         kind=kind,
         source=_source(kind, source) if source is not None else "",
         mac=mac.get("address", "") if mac is not None else "",
         model=model.get("type", "") if model is not None else "",
         backend=backend.get("type", "") if backend is not None else "",
+        is_downstream=alias is not None and alias.get("name") == DOWNSTREAM_ALIAS,
     )
+
+
+def upstream_interfaces(devices: etree._Element) -> list[etree._Element]:
+    """The interfaces by which a domain is connected itself, and not others to it."""
+    return [element for element in devices.findall("interface") if not read_interface(element).is_downstream]
+
+
+def put_downstream(devices: etree._Element, wanted: bool) -> None:
+    """Let the domain have the card that others are connected to, or none."""
+    found = [element for element in devices.findall("interface") if read_interface(element).is_downstream]
+    for element in found[int(wanted) :]:
+        devices.remove(element)
+    if wanted and not found:
+        address = ":".join((*DOWNSTREAM_MAC, *(f"{byte:02x}" for byte in secrets.token_bytes(3))))
+        devices.append(
+            E.interface(E.mac(address=address), E.model(type="virtio"), E.alias(name=DOWNSTREAM_ALIAS), type=USER)
+        )
 
 
 def _source(kind: str, source: etree._Element) -> str:

@@ -40,7 +40,7 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
         ("include_in_backups", "include_in_backups", lambda text: text != "False"),
         ("template_for_dispvms", "template_for_dispvms", lambda text: text == "True"),
         ("provides_network", "provides_network", lambda text: text == "True"),
-        ("network", "open_network", lambda text: text == "open"),
+        ("network", "network", str),
         ("firewall", "firewall", str),
         ("audiovm", "audiovm", str),
         ("muted", "muted", lambda text: text == "True"),
@@ -61,6 +61,7 @@ _ATTRIBUTES = {
     "disposal": ("of", "made_of"),
     "job": ("by", "job_by"),
     "firewall": ("home", "home_network"),
+    "network": ("uuid", "network_uuid"),
 }
 
 
@@ -319,7 +320,7 @@ def for_new_domain(config: DomainConfig) -> etree._Element:
     edit.set_text("include_in_backups", None if config.include_in_backups else "False")
     edit.set_text("template_for_dispvms", "True" if config.template_for_dispvms else None)
     edit.set_text("provides_network", "True" if config.provides_network else None)
-    edit.set_text("network", "open" if config.open_network else None)
+    edit.set_text("network", config.network or None, uuid=config.network_uuid)
     edit.set_text("firewall", config.firewall, home=config.home_network)
     edit.set_text("audiovm", config.audiovm or None)
     edit.set_text("muted", "True" if config.muted else None)

@@ -34,6 +34,13 @@ _FILES = {
     "debian/qubes-manager-crossing.service": "etc/systemd/system/qubes-manager-crossing.service",
     "debian/qubes-manager-clock.service": "etc/systemd/system/qubes-manager-clock.service",
     "debian/61-qubes-manager-crossing.rules": "etc/udev/rules.d/61-qubes-manager-crossing.rules",
+    # A domain that is the network of others.
+    "debian/provide-network.sh": f"{FOLDER}/provide-network",
+    "debian/vpn.sh": f"{FOLDER}/vpn",
+    "debian/qubes-manager-network.service": "etc/systemd/system/qubes-manager-network.service",
+    "debian/qubes-manager-vpn.service": "etc/systemd/system/qubes-manager-vpn.service",
+    "debian/62-qubes-manager-network.rules": "etc/udev/rules.d/62-qubes-manager-network.rules",
+    "debian/70-qubes-manager-downstream.network": "etc/systemd/network/70-qubes-manager-downstream.network",
     # The session looks for settings there before it does in /etc/xdg, where this would be the file manager's own.
     "debian/uca.xml": "usr/lib/qubes-manager/xdg/Thunar/uca.xml",
     "debian/notifications.service": f"{FOLDER}/share/dbus-1/services/notifications.service",

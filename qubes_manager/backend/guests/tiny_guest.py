@@ -47,6 +47,8 @@ _MODULES = [
 ]
 # There for who loads them: most have nothing to be heard.
 _SOUND_MODULES = ["snd_hda_codec_generic", "snd_hda_intel", "snd_pcm_oss"]
+# There for who gives a network to others.
+_NETWORK_MODULES = ["nft_chain_nat", "nft_masq", "nft_ct"]
 _AGENT = "usr/sbin/qemu-ga"
 _APT = ("-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1")
 
@@ -67,6 +69,7 @@ def recipe_digest() -> str:
         *_PACKAGES,
         *_MODULES,
         *_SOUND_MODULES,
+        *_NETWORK_MODULES,
         _KERNEL_META,
         _guest_file("tiny-init.sh"),
         _guest_file("tiny-shutdown.sh"),
@@ -182,7 +185,7 @@ def _copy_modules(tree: Path, root: Path) -> str:
         path, _, rest = line.partition(":")
         needs[path.rsplit("/", 1)[-1].split(".ko")[0].replace("-", "_")] = [path, *rest.split()]
     target = root / "lib/modules" / version
-    for module in (*_MODULES, *_SOUND_MODULES):
+    for module in (*_MODULES, *_SOUND_MODULES, *_NETWORK_MODULES):
         for path in needs.get(module, ()):
             copy = target / path.removesuffix(".xz")
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from qubes_manager.core.firewall.control import (
     Failed,
     NetworkState,
     SetFirewall,
+    SetVia,
 )
 from qubes_manager.core.json_lines import BadMessage
 
@@ -20,7 +21,7 @@ from qubes_manager.core.json_lines import BadMessage
 _PATIENCE = 30.0
 
 
-async def ask_keeper(folder: Path, uuid: str, question: AskNetwork | SetFirewall) -> NetworkState:
+async def ask_keeper(folder: Path, uuid: str, question: AskNetwork | SetFirewall | SetVia) -> NetworkState:
     """Return what a domain's keeper answers; raises NotFound where there is none, HostCallFailed when it refuses."""
     try:
         async with asyncio.timeout(_PATIENCE):

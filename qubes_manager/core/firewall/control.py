@@ -1,6 +1,7 @@
 """What is asked of a domain's keeper while the domain runs, and what it answers: one line of JSON each."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Self
 
@@ -13,6 +14,8 @@ MAX_CONTROL_LINE = 1 << 20
 _MAX_RULES_TEXT = MAX_CONTROL_LINE // 2
 _MAX_WORDS = 300
 _BAR = "|"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_VIA = " via="
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,26 @@ class SetFirewall(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SetVia(Message):
+    """From now on the network is that of the domain of a UUID; of an empty one, this machine's."""
+
+    TYPE: ClassVar[str] = "via"
+    via: str
+
+    @classmethod
+    def of(cls, fields: Fields) -> Self:
+        """Read it; raises BadMessage."""
+        return cls(_via(fields.sentence("via", _MAX_WORDS)))
+
+
+def _via(text: str) -> str:
+    """What may be a domain's UUID, or empty; raises BadMessage."""
+    if text and not _UUID.fullmatch(text):
+        raise BadMessage(f"{text[:80]!r} is no domain")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
 class AskNetwork(Message):
     """How is it?"""
 
@@ -38,7 +61,7 @@ class AskNetwork(Message):
 
 @dataclass(frozen=True, slots=True)
 class NetworkState(Message):
-    """How a domain's network is: why there is no way out, which rules hold, and what went through each.
+    """How a domain's network is: why there is no way out, whose it is, which rules hold, and what went through each.
 
     *counts* has packets and bytes of each rule, *refused* those of what none let through; *troubles* are names that are
     not known, each followed by why.
@@ -48,6 +71,7 @@ class NetworkState(Message):
     trouble: str
     rules: str
     home: bool
+    via: str = ""
     counts: tuple[tuple[int, int], ...] = ()
     refused: tuple[int, int] = (0, 0)
     troubles: tuple[str, ...] = ()
@@ -63,6 +87,7 @@ class NetworkState(Message):
             fields.sentence("trouble", _MAX_WORDS),
             fields.raw("rules", _MAX_RULES_TEXT),
             fields.truth("home"),
+            _via(fields.sentence("via", _MAX_WORDS)),
             pairs[1:],
             pairs[0],
             fields.sentences("troubles", 2 * MAX_RULES, _MAX_WORDS),
@@ -82,7 +107,7 @@ class Failed(Message):
         return cls(fields.sentence("reason", _MAX_WORDS))
 
 
-QUESTIONS: Wire[SetFirewall | AskNetwork] = Wire(SetFirewall | AskNetwork, MAX_CONTROL_LINE)
+QUESTIONS: Wire[SetFirewall | SetVia | AskNetwork] = Wire(SetFirewall | SetVia | AskNetwork, MAX_CONTROL_LINE)
 ANSWERS: Wire[NetworkState | Failed] = Wire(NetworkState | Failed, MAX_CONTROL_LINE)
 
 
@@ -92,18 +117,23 @@ def state_line(state: NetworkState) -> str:
     return json.dumps({"type": state.TYPE, **asdict(state), "counts": counts, "refused": None})
 
 
-def read_rules(text: str, now: float) -> Firewall:
-    """Return the firewall that the variable of a domain's emulator tells; raises BadInput.
+def read_rules(text: str, now: float) -> tuple[Firewall, str]:
+    """Return what the variable of a domain's emulator tells: its firewall, and the UUID of the domain whose network it
+    has; raises BadInput.
 
-    It says whether the home network is on, and then each rule, with a bar before it: of all that a rule is written in
-    none is a bar, and libvirt keeps no line ends in attributes.
+    It says whether the home network is on, and whose network it is, and then each rule, with a bar before it: of all
+    that a rule is written in none is a bar, and libvirt keeps no line ends in attributes.
     """
     first, *lines = text.split(_BAR)
-    if first not in ("home=on", "home=off"):
-        raise BadInput("home", first[:80], "begin with home=on or home=off")
-    return parse_firewall("\n".join(lines), now, home=first == "home=on")
+    home, is_via, via = first.partition(_VIA)
+    if home not in ("home=on", "home=off"):
+        raise BadInput("home", home[:80], "begin with home=on or home=off")
+    if is_via and not _UUID.fullmatch(via):
+        raise BadInput("via", via[:80], "name a domain by its UUID")
+    return parse_firewall("\n".join(lines), now, home=home == "home=on"), via
 
 
-def rules_text(firewall: Firewall) -> str:
+def rules_text(firewall: Firewall, via: str = "") -> str:
     """As ``read_rules`` reads it; comments are left out, since the kernel takes no variable of any length."""
-    return _BAR.join((f"home={'on' if firewall.home else 'off'}", *(rule.bare for rule in firewall.rules)))
+    first = f"home={'on' if firewall.home else 'off'}" + (f"{_VIA}{via}" if via else "")
+    return _BAR.join((first, *(rule.bare for rule in firewall.rules)))

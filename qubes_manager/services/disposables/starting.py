@@ -17,6 +17,7 @@ from qubes_manager.core.progress import Progress
 from qubes_manager.core.volumes import BOOT_ROLES, OwnVolume, Role
 from qubes_manager.services.disposables.leftovers import STARTING, Leftovers
 from qubes_manager.services.disposables.numbers import DisposableNumbers
+from qubes_manager.services.domains.lifecycle import Lifecycle
 from qubes_manager.services.domains.sound import Sound
 from qubes_manager.services.files.host_paths import console_log_path
 from qubes_manager.services.hosts.hosts import Hosts
@@ -47,6 +48,7 @@ class DisposableStarts:
         numbers: DisposableNumbers,
         sound: Sound,
         isolation: Isolation,
+        lifecycle: Lifecycle,
     ) -> None:
         self._hosts = hosts
         self._store = store
@@ -56,6 +58,7 @@ class DisposableStarts:
         self._numbers = numbers
         self._sound = sound
         self._isolation = isolation
+        self._lifecycle = lifecycle
 
     async def start(
         self, template: DomainKey, key: DomainKey, name: str, progress: Progress, *, internal: bool = False
@@ -77,6 +80,7 @@ class DisposableStarts:
         console_log = await asyncio.to_thread(console_log_path, key.connection, key.uuid)
         # Disposables have their template's network.
         await self._isolation.renew(self._store.require(template))
+        await self._lifecycle.start_network(self._store.require(template))
         async with self._base(template, progress) as (base, xml):
             name = name or await self._new_name(key.connection)
             progress.step(f"starting “{name}”")

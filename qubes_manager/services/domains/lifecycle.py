@@ -22,6 +22,7 @@ from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, refuse_unfinished
 from qubes_manager.services.network.firewalls import Firewalls
 from qubes_manager.services.network.isolation import Isolation
+from qubes_manager.services.network.providers import way_out
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,30 @@ class Lifecycle:
             await self._start(key, passphrase)
         return True
 
+    async def start_network(self, domain: Domain) -> None:
+        """Start the domains that *domain*'s network goes through, where they do not run.
+
+        Raises Refused where one is gone or cannot be started, which says why.
+        """
+        via = domain.config.network_uuid
+        way = list(way_out(self._store, domain))
+        if via and not way:
+            raise Refused(
+                f"the network of “{domain.name}” is to be that of “{domain.config.network}”, which is gone: give it "
+                "another one (netvm)"
+            )
+        # The furthest first: what the others need as they start is there.
+        for provider in reversed(way):
+            if provider.state.is_active:
+                continue
+            try:
+                await self.start(provider.key)
+            except QubesManagerError as error:
+                raise Refused(
+                    f"“{domain.name}” has the network of “{provider.name}”, which cannot be started: {error}",
+                    error.details,
+                ) from error
+
     async def _resume(self, domain: Domain) -> None:
         """Let it go on; raises Refused when what had stopped it does so again at once, or is not over."""
         if domain.pause is Pause.STARTING:
@@ -120,6 +145,7 @@ class Lifecycle:
         await add_missing_ports(self._hosts, domain)
         if is_made_by_us(domain):
             await self._isolation.renew(domain)
+        await self.start_network(self._store.require(key))
         async with self._sound.playing(key), self._roots.ready_to_start(key):
             start = actions_on(self._hosts, domain).start
             try:

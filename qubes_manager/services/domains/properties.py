@@ -6,34 +6,33 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qubes_manager.backend.host.networks import check_netvm
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.applications import check_id
 from qubes_manager.core.disposables import MOST_PRELOADED, PRELOAD_MAX, parse_count
 from qubes_manager.core.domain import NO_DISPOSABLES, Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, Overtaken, QubesManagerError, Refused, TimedOut
-from qubes_manager.core.interfaces import ISOLATED, OPEN, USER
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name, check_title
 from qubes_manager.core.sound import HEARD, SILENT
 from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS, MAX_WORD, check_word
-from qubes_manager.services.domains.property_edits import Aim, PropertyEdits
+from qubes_manager.services.domains.network_properties import NetworkProperties
+from qubes_manager.services.domains.property_edits import Aim
 from qubes_manager.services.domains.sound import Sound
 from qubes_manager.services.files.gui_options_file import GuiOptionsFile
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, refuse_running, refuse_saved
-from qubes_manager.services.network.isolation import Isolation, put_isolation
+from qubes_manager.services.network.firewalls import Firewalls
+from qubes_manager.services.network.isolation import Isolation
 from qubes_manager.services.volumes.frozen_copies import FrozenCopies
 
 if TYPE_CHECKING:
-    from qubes_manager.backend.domains.domain_xml import DomainEdit
     from qubes_manager.backend.domains.metadata import MetadataEdit
 
 MAX_NOTES = 256_000
 
 
-class Properties(PropertyEdits):
+class Properties(NetworkProperties):
     """Changes what is set of a domain. Each change is one libvirt transaction, and is there when it returns.
 
     All setters raise NotFound, BadInput, and Refused when the domain cannot have the value, which says why.
@@ -47,11 +46,11 @@ class Properties(PropertyEdits):
         copies: FrozenCopies,
         sound: Sound,
         isolation: Isolation,
+        firewalls: Firewalls,
     ) -> None:
-        super().__init__(hosts, store)
+        super().__init__(hosts, store, isolation, firewalls)
         self._copies = copies
         self._sound = sound
-        self._isolation = isolation
         self._gui_options = gui_options
 
     async def set_label(self, key: DomainKey, label: str) -> None:
@@ -212,45 +211,12 @@ class Properties(PropertyEdits):
         aim = Aim("maxmem", mib, lambda config: config.maximum_memory_kib // 1024)
         await self._configure(key, aim, lambda edit: edit.set_maximum_memory(mib * 1024))
 
-    async def set_netvm(self, key: DomainKey, netvm: str, *, all_interfaces: bool = False) -> None:
-        """Set what the first network interface connects to from the next start on: what ``parse_netvm`` reads.
-
-        Empty takes the interface away, and all of several only with *all_interfaces*. Raises BadInput, Refused.
-        """
-        netvm = ISOLATED if netvm == USER else netvm
-        if netvm == (await self.stored(key)).config.netvm:
-            return
-        await check_netvm(self._hosts.connection(key.connection), netvm)
-        emulator = await self._isolation.emulator(key.connection)
-        if netvm == ISOLATED and emulator.trouble:
-            raise Refused(
-                f"it cannot have a network of its own here: {emulator.trouble}; “open” is user networking by which it "
-                "reaches what this machine offers to itself"
-            )
-
-        def change(edit: "DomainEdit") -> None:
-            interfaces = edit.config.interfaces
-            if len(interfaces) > 1 and not (netvm or all_interfaces):
-                raise Refused(
-                    f"it has {len(interfaces)} network interfaces ({', '.join(i.netvm for i in interfaces)}), "
-                    "and none takes all of them away: qvm-prefs does that with --force"
-                )
-            edit.set_netvm(netvm)
-            edit.metadata().set_text("network", OPEN if netvm == OPEN else None)
-            put_isolation(edit, emulator)
-
-        await self._configure(key, Aim("netvm", netvm, lambda config: config.netvm), change)
-
     async def set_virt_mode(self, key: DomainKey, mode: str) -> None:
         """Set kvm, or qemu for software emulation, from the next start on."""
         if mode not in ("kvm", "qemu"):
             raise BadInput("virt_mode", mode[:80], "use kvm or qemu")
         aim = Aim("virt_mode", mode, lambda config: config.virt_type)
         await self._configure(key, aim, lambda edit: edit.set_virt_type(mode))
-
-    async def set_flag(self, key: DomainKey, name: str, value: bool) -> None:
-        """Set a property of ours that is off by default."""
-        await self._edit(key, lambda edit: edit.set_text(name, "True" if value else None))
 
     async def set_audiovm(self, key: DomainKey, name: str) -> None:
         """Set what plays the domain's sound from its next start on; empty for what its class has by default."""

@@ -108,15 +108,16 @@ PROPERTIES: dict[str, Property] = {
             "netvm",
             lambda d, c: c.netvm,
             lambda s, key, text: s.set_netvm(key, _name(text)),
-            about=f"what its (first) network interface connects to, from the next start on: {SPELLINGS}",
+            about=f"what its (first) network interface connects to: {SPELLINGS}; between the first two at once, else "
+            "from the next start on",
             force=lambda s, key, text: s.set_netvm(key, _name(text), all_interfaces=True),
         ),
         Property(
             "provides_network",
             lambda d, c: str(c.provides_network),
-            lambda s, key, text: s.set_flag(key, "provides_network", parse_bool(text, "provides_network")),
+            lambda s, key, text: s.set_provides_network(key, parse_bool(text, "provides_network")),
             "False",
-            "others may use it as their network",
+            "others may have its network, from its next start on",
         ),
         Property("qid", lambda d, c: str(d.id), about="libvirt's number of the running domain"),
         Property(

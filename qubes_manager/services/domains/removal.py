@@ -159,7 +159,7 @@ def _users(domain: Domain, others: Sequence[Domain]) -> dict[str, list[str]]:
 
 def _is_netvm(domain: Domain, other: Domain) -> bool:
     """Whether *other*'s network goes through *domain*; a network of libvirt's may only have the same name."""
-    return domain.config.provides_network and other.config.netvm == domain.name
+    return other.config.via == domain.key.uuid
 
 
 def in_removal_order(domains: Iterable[Domain]) -> list[Domain]:

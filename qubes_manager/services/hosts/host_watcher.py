@@ -188,7 +188,7 @@ class HostWatcher:
         return [
             domain.key.uuid
             for domain in self._store.of_host(self._uri)
-            if uuid in (domain.config.template_uuid, domain.config.default_dispvm_uuid)
+            if uuid in (domain.config.template_uuid, domain.config.default_dispvm_uuid, domain.config.network_uuid)
         ]
 
     async def _follow(self, events: "asyncio.Queue[Event]") -> str:

@@ -16,10 +16,13 @@ Find = Callable[[str], Domain | None]
 def with_names(config: DomainConfig, find: Find) -> DomainConfig:
     """Return *config* with the names that the domains it refers to have now; *find* gets a domain by UUID."""
     template, dispvm = find(config.template_uuid), find(config.default_dispvm_uuid)
+    network = find(config.network_uuid)
     if template and template.name != config.template:
         config = replace(config, template=template.name)
     if dispvm and dispvm.name != config.default_dispvm:
         config = replace(config, default_dispvm=dispvm.name)
+    if network and network.name != config.network:
+        config = replace(config, network=network.name)
     return config
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from qubes_manager.backend.domains.domain_xml import EMULATION_WORDS
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.guests.cloud_seed import write_seed
-from qubes_manager.backend.host.networks import check_netvm
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.backend.storage.image_chain import local_names
 from qubes_manager.backend.storage.secrets import drop_secret, hold_secret, secret_uuid
@@ -18,7 +17,7 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import GUI_FEATURE, NO_DISPOSABLES, Domain, DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
-from qubes_manager.core.interfaces import OPEN
+from qubes_manager.core.interfaces import ISOLATED, OPEN
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.volumes import OwnVolume, Role, volume_name
@@ -31,6 +30,7 @@ from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.hosts.virt_types import VirtTypes
 from qubes_manager.services.making.making import Made, make_domain, plan_empty, plan_upload
 from qubes_manager.services.network.isolation import Isolation
+from qubes_manager.services.network.providers import check_network, provider_named
 from qubes_manager.services.volumes.image_import import ReadyImage, ready_image
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
@@ -66,8 +66,11 @@ class Creation:
         request.check()
         self._store.refuse_taken(uri, request.name)
         connection = self._hosts.connection(uri)
-        request = replace(request, netvm=await self._isolation.chosen(uri, request.netvm))
-        await check_netvm(connection, request.netvm)
+        provider = provider_named(self._store, uri, request.netvm)
+        netvm = await self._isolation.chosen(uri, ISOLATED if provider else request.netvm)
+        await check_network(connection, self._store, netvm)
+        if not (provider and netvm):
+            request = replace(request, netvm=netvm)
         await volume_store.ensure_pool(connection)
         if request.template:
             template = self._find(uri, request.template, DomainClass.TEMPLATE)
@@ -227,6 +230,8 @@ class Creation:
         dispvm = None
         if request.default_dispvm not in ("", NO_DISPOSABLES):
             dispvm = self._find(uri, request.default_dispvm)
+        provider = provider_named(self._store, uri, request.netvm)
+        netvm, via = (ISOLATED, provider.key.uuid) if provider else (request.netvm, "")
         config = DomainConfig(
             label=LABELS[request.label],
             klass=request.klass,
@@ -236,14 +241,15 @@ class Creation:
             default_dispvm_uuid=dispvm.key.uuid if dispvm else "",
             template_for_dispvms=request.template_for_dispvms,
             provides_network=request.provides_network,
-            open_network=request.netvm == OPEN,
+            network=provider.name if provider else OPEN if netvm == OPEN else "",
+            network_uuid=via,
             include_in_backups=request.include_in_backups,
             revision=1 if request.klass is DomainClass.TEMPLATE else 0,
         )
         virt_type = request.virt_mode or await self._virt_types.best(uri, kernel)
         gui = bool(template and dict(template.config.features).get(GUI_FEATURE))
         own = str(uuid.uuid4())
-        emulator, rules = await self._isolation.emulator_for(uri, request.netvm)
+        emulator, rules = await self._isolation.emulator_for(uri, netvm, via)
         return NewDomain(
             name=request.name,
             uuid=own,
@@ -252,7 +258,7 @@ class Creation:
             max_memory=request.max_memory,
             vcpus=request.vcpus,
             virt_type=virt_type,
-            netvm=request.netvm,
+            netvm=netvm,
             console_log=await asyncio.to_thread(console_log_path, uri, own),
             cmdline=request.kernelopts or boot_words(virt_type, private=request.klass is DomainClass.APP)
             if kernel

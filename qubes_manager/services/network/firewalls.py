@@ -13,7 +13,7 @@ from qubes_manager.backend.network.emulator_files import emulator_files
 from qubes_manager.backend.network.keeper_link import ask_keeper
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import NotFound, Overtaken, QubesManagerError, Refused
-from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall
+from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall, SetVia
 from qubes_manager.core.firewall.dns import DNS4, DNS6
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.firewall.of_domain import ON, firewall_of
@@ -99,7 +99,7 @@ class Firewalls:
             await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
             await self._hosts.refresh(key)
             domain = self._store.require(key)
-        if domain.config.netvm != ISOLATED:
+        if not (domain.config.via or domain.config.netvm == ISOLATED):
             return f"no rules hold for “{domain.name}”: {_unguarded(domain, found.trouble)}"
         if domain.state is DomainState.SAVED:
             return f"“{domain.name}” is saved: they hold when this program starts it again, or runs this once more then"
@@ -110,11 +110,15 @@ class Firewalls:
         for _ in range(_TRIES):
             firewall = self.of(domain.key)
             try:
+                via = domain.config.via
+                # First, since rules alone would let it out by the way that it had before.
+                await self._ask(domain, SetVia(via))
                 await self._ask(domain, SetFirewall(firewall.lines, firewall.home))
             except NotFound as error:
                 return f"they hold from the next start of “{domain.name}” on: {error}"
             await self._hosts.refresh(domain.key)
-            if self.of(domain.key) == firewall:
+            domain = self._store.require(domain.key)
+            if (self.of(domain.key), domain.config.via) == (firewall, via):
                 return ""
         return f"the rules of “{domain.name}” are changed all the time: look again"
 
@@ -138,7 +142,7 @@ class Firewalls:
         except NotFound:
             return None
 
-    async def _ask(self, domain: Domain, question: SetFirewall) -> NetworkState:
+    async def _ask(self, domain: Domain, question: SetFirewall | SetVia) -> NetworkState:
         """Ask a domain's keeper, which may be about to begin."""
         folder, end = await self._folder(domain.key), time.monotonic() + _BEGINS
         while True:

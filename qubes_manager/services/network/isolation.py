@@ -12,7 +12,7 @@ from qubes_manager.backend.host.sound_server import emulator_path
 from qubes_manager.backend.network.emulator_files import emulator_files
 from qubes_manager.backend.network.emulator_trial import libvirt_takes, trouble_of
 from qubes_manager.core.domain import Domain, DomainConfig, DomainState
-from qubes_manager.core.errors import BadInput, QubesManagerError
+from qubes_manager.core.errors import BadInput, QubesManagerError, Refused
 from qubes_manager.core.firewall.control import rules_text
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.firewall.of_domain import firewall_of
@@ -74,34 +74,48 @@ class Isolation:
         log.warning("the new domain gets no network: it cannot be kept apart here (%s)", found.trouble)
         return ""
 
-    async def emulator_for(self, uri: str, netvm: str) -> tuple[str, str]:
-        """Return what starts a new domain with the network *netvm*, and by which rules; both empty for QEMU itself."""
+    async def emulator_for(self, uri: str, netvm: str, via: str = "") -> tuple[str, str]:
+        """Return what starts a new domain with the network *netvm*, and by which rules; both empty for QEMU itself.
+
+        *via* is the UUID of the domain whose network it has.
+        """
         if netvm != ISOLATED:
             return "", ""
-        return (await self.emulator(uri)).ours, rules_text(Firewall())
+        return (await self.emulator(uri)).ours, rules_text(Firewall(), via)
 
     async def renew(self, domain: Domain) -> None:
         """Before a start: let the domain have the network of its own that is meant for it, and its present rules.
 
-        Where it cannot be had the domain starts with what it has, which its row says.
+        Where it cannot be had the domain starts with what it has, which its row says; raises Refused where another
+        domain's was meant.
         """
         if domain.state is DomainState.SAVED or not wants_isolation(domain.config):
             return
         try:
             found = await self.emulator(domain.key.connection)
             if found.trouble:
+                _refuse_other_way(domain, found.trouble)
                 log.warning("“%s” starts with open networking: %s", domain.name, found.trouble)
                 return
             await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
+        except Refused:
+            raise
         except QubesManagerError as error:
+            _refuse_other_way(domain, str(error))
             log.warning("“%s” starts with the network that it has: %s", domain.name, error)
             return
         await self._hosts.refresh(domain.key)
 
 
+def _refuse_other_way(domain: Domain, trouble: str) -> None:
+    """Raise Refused where a domain that is to have another one's network would start with this machine's."""
+    if domain.config.network_uuid and not domain.config.is_isolated:
+        raise Refused(f"“{domain.name}” cannot have the network of “{domain.config.network}”: {trouble}")
+
+
 def wants_isolation(config: DomainConfig) -> bool:
     """Whether the domain has user networking that nobody has chosen to be open."""
-    return any(i.is_plain_user for i in config.interfaces) and not config.open_network
+    return any(i.is_plain_user and not i.is_downstream for i in config.interfaces) and not config.open_network
 
 
 def put_isolation(document: DomainEdit, found: Emulator) -> None:
@@ -111,8 +125,10 @@ def put_isolation(document: DomainEdit, found: Emulator) -> None:
         # A QEMU of somebody's own stays what the domain runs in, and its network what that makes.
         return
     if wants_isolation(config) and found.ours:
-        document.put_isolation(found.ours, rules_text(_firewall(config)))
+        document.put_downstream(config.provides_network)
+        document.put_isolation(found.ours, rules_text(_firewall(config), config.network_uuid))
     elif config.is_isolated and not wants_isolation(config) and found.qemu:
+        document.put_downstream(False)
         document.take_isolation(found.qemu)
 
 

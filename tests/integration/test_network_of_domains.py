@@ -1,0 +1,239 @@
+"""A domain as the network of others: real guests, one of which forwards what the others send."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from qubes_manager.backend.guests.tiny_guest import TinyGuest
+from qubes_manager.backend.host.private_daemon import PrivateDaemon
+from qubes_manager.core.domain import DomainKey
+from qubes_manager.core.errors import QubesManagerError, Refused
+from qubes_manager.core.firewall.dns import DNS4
+from qubes_manager.network.addresses import client_addresses, client_numbers, guest_network
+from qubes_manager.network.host import nameserver
+from qubes_manager.network.upstream import NOT_RUNNING
+from tests.integration.conftest import World, remove_domain
+from tests.integration.test_network import (
+    bring_up,
+    make_net_domain,
+    python,
+    reaches,
+    set_rules,
+    state_of,
+    tell,
+)
+from tests.network.outside import PORT, Outside, outside
+from tests.python_guest import with_files
+from tests.waiting import soon
+
+PROVIDER, OTHER, CLIENT, SECOND = "net-gate", "net-gate-2", "net-client", "net-client-2"
+
+
+@pytest.fixture(scope="module")
+def gate_guest(python_guest: TinyGuest, tmp_path_factory: pytest.TempPathFactory) -> TinyGuest:
+    """The tiny guest with what forwards: nft, as this machine has it."""
+    nft = Path(shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin") or "nft").resolve()
+    listing = subprocess.run(["ldd", nft], capture_output=True, check=True, text=True).stdout
+    files = {f"lib/{Path(name).name}": Path(name).read_bytes() for name in re.findall(r"=> (/\S+)", listing)}
+    return with_files(python_guest, tmp_path_factory.mktemp("gate"), files | {"usr/sbin/nft": nft.read_bytes()})
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Outside]:
+    with outside() as found:
+        yield found
+
+
+async def make_gate(world: World, uri: str, guest: TinyGuest, name: str) -> DomainKey:
+    key = await make_net_domain(world, uri, guest, name, start=False)
+    await world.properties.set_provides_network(key, True)
+    await world.lifecycle.start(key)
+    await forward(world, key)
+    return key
+
+
+async def forward(world: World, key: DomainKey) -> None:
+    """Let a provider do what udev does in a Debian."""
+    modules = "crc32c_generic nft_chain_nat nft_masq nft_ct"
+    assert await tell(world, key, f"for name in {modules}; do modprobe $name; done") == ""
+    await bring_up(world, key)
+    said = await tell(world, key, "PATH=$PATH:/usr/sbin /usr/lib/qubes-manager/provide-network && echo done")
+    assert said == "done\n"
+
+
+@pytest.fixture
+async def gate(world: World, daemon: PrivateDaemon, gate_guest: TinyGuest, there: Outside) -> AsyncIterator[DomainKey]:
+    yield await make_gate(world, daemon.uri, gate_guest, PROVIDER)
+    remove_domain(daemon.uri, PROVIDER)
+
+
+@pytest.fixture
+async def client(
+    world: World, daemon: PrivateDaemon, python_guest: TinyGuest, gate: DomainKey
+) -> AsyncIterator[DomainKey]:
+    key = await make_net_domain(world, daemon.uri, python_guest, CLIENT, start=False)
+    await world.properties.set_netvm(key, PROVIDER)
+    await world.lifecycle.start(key)
+    await bring_up(world, key)
+    yield key
+    remove_domain(daemon.uri, CLIENT)
+
+
+async def is_connected(world: World, key: DomainKey) -> None:
+    async with soon():
+        while (await state_of(world, key)).trouble:
+            await asyncio.sleep(0.2)
+
+
+async def test_what_a_domain_sends_goes_through_its_network_domain(
+    world: World, there: Outside, gate: DomainKey, client: DomainKey
+) -> None:
+    await is_connected(world, client)
+    assert await reaches(world, client, (there.address, PORT)) == {there.address: ["SOCK_STREAM", "SOCK_DGRAM"]}
+    before = (await state_of(world, gate)).counts[0][0]
+    await reaches(world, client, (there.address, PORT))
+    assert (await state_of(world, gate)).counts[0][0] > before
+    # The rules of either hold.
+    await set_rules(world, gate, "accept specialtarget=dns")
+    assert await reaches(world, client, (there.address, PORT)) == {}
+    await set_rules(world, gate, "accept")
+    assert await reaches(world, client, (there.address, PORT))
+    await set_rules(world, client, "accept specialtarget=dns")
+    assert await reaches(world, client, (there.address, PORT)) == {}
+
+
+async def test_without_its_network_domain_it_has_none_and_has_it_again_by_itself(
+    world: World, there: Outside, gate: DomainKey, client: DomainKey
+) -> None:
+    place = (there.address, PORT)
+    await is_connected(world, client)
+    assert await reaches(world, client, place)
+    await world.lifecycle.kill(gate)
+    assert await reaches(world, client, place) == {}
+    assert (await state_of(world, client)).trouble == NOT_RUNNING
+    await world.lifecycle.start(gate)
+    await forward(world, gate)
+    await is_connected(world, client)
+    assert await reaches(world, client, place)
+
+
+async def test_whose_network_it_has_changes_while_it_runs(
+    world: World, there: Outside, gate: DomainKey, client: DomainKey
+) -> None:
+    place = (there.address, PORT)
+    await is_connected(world, client)
+    await set_rules(world, gate, "")
+    assert await reaches(world, client, place) == {}
+    await world.properties.set_netvm(client, "isolated")
+    assert world.store.require(client).config.netvm == "isolated"
+    assert await reaches(world, client, place)
+    await world.properties.set_netvm(client, PROVIDER)
+    assert world.store.require(client).config.netvm == PROVIDER
+    await is_connected(world, client)
+    assert await reaches(world, client, place) == {}
+    await set_rules(world, gate, "accept")
+    assert await reaches(world, client, place)
+
+
+async def test_dns_goes_through_the_network_domain_too(world: World, gate: DomainKey, client: DomainKey) -> None:
+    ask = (
+        "import socket, struct\n"
+        f"s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.connect(('{DNS4}', 53))\n"
+        "s.send(struct.pack('>6H', 7, 0x100, 1, 0, 0, 0) + b'\\x07nowhere\\x07invalid\\0\\0\\1\\0\\1')\n"
+        "try: print(len(s.recv(500)) > 12)\n"
+        "except OSError: print(False)\n"
+    )
+    await is_connected(world, client)
+    heard = (await state_of(world, gate)).counts[0][0]
+    answered = await python(world, client, ask)
+    assert (await state_of(world, gate)).counts[0][0] > heard
+    await set_rules(world, gate, "drop specialtarget=dns\naccept")
+    assert await python(world, client, ask) == "False\n"
+    # Where this machine has no resolver nobody answers, whatever the way.
+    assert answered == ("True\n" if nameserver() else "False\n")
+
+
+async def test_domains_of_one_network_do_not_see_each_other(
+    world: World, daemon: PrivateDaemon, python_guest: TinyGuest, gate: DomainKey, client: DomainKey
+) -> None:
+    other = await make_net_domain(world, daemon.uri, python_guest, SECOND, start=False)
+    try:
+        await world.properties.set_netvm(other, PROVIDER)
+        await world.lifecycle.start(other)
+        await bring_up(world, other)
+        await is_connected(world, other)
+        await is_connected(world, client)
+        serve = (
+            "import os, socket\nserver = socket.create_server(('0.0.0.0', 9000))\n"
+            "if not os.fork():\n"
+            "    os.setsid(); os.closerange(0, 3)\n"
+            "    while True: server.accept()[0].sendall(b'hello')\n"
+        )
+        await python(world, other, serve)
+        await python(world, gate, serve)
+        await set_rules(world, client, "accept", home=True)
+        number = next(client_numbers(other.uuid))
+        gateway = guest_network(gate.uuid)
+        places = [
+            client_addresses(number)[0],
+            client_addresses(next(client_numbers(client.uuid)))[0],
+            str(guest_network(other.uuid).guest),
+            str(gateway.gateway),
+            str(gateway.guest),
+            "10.139.2.1",
+            "10.139.2.2",
+            "10.140.0.1",
+        ]
+        assert await reaches(world, client, *((place, PORT) for place in places)) == {}
+        # Nor does their network reach them.
+        assert await reaches(world, gate, (client_addresses(number)[0], PORT)) == {}
+    finally:
+        remove_domain(daemon.uri, SECOND)
+
+
+async def test_none_is_its_own_network_and_what_others_need_stays(
+    world: World, gate: DomainKey, client: DomainKey
+) -> None:
+    with pytest.raises(QubesManagerError, match=f"“{CLIENT}” provides no network"):
+        await world.properties.set_netvm(gate, CLIENT)
+    await world.properties.set_provides_network(client, True)
+    with pytest.raises(Refused, match=f"“{PROVIDER}” would be its own network: {PROVIDER} → {CLIENT} → {PROVIDER}"):
+        await world.properties.set_netvm(gate, CLIENT)
+    with pytest.raises(Refused, match=f"is the network of {CLIENT}, so it stays that"):
+        await world.properties.set_provides_network(gate, False)
+    with pytest.raises(Refused, match=f"is the network of {CLIENT}, so its own cannot be “none”"):
+        await world.properties.set_netvm(gate, "")
+    await world.lifecycle.kill(gate)
+    with pytest.raises(Refused, match=f"“{PROVIDER}” is the netvm of {CLIENT}"):
+        await world.removal.remove(gate)
+
+
+async def test_it_is_started_with_what_needs_it(world: World, gate: DomainKey, client: DomainKey) -> None:
+    await world.lifecycle.kill(client)
+    await world.lifecycle.kill(gate)
+    await world.lifecycle.start(client)
+    await world.hosts.refresh(gate)
+    assert world.existing(PROVIDER).state.is_active
+
+
+async def test_what_goes_on_from_its_saved_state_has_the_network_that_it_had_last(
+    world: World, there: Outside, gate: DomainKey, client: DomainKey, daemon: PrivateDaemon
+) -> None:
+    # Started with this machine's network, changed while it runs, saved and restored by another program.
+    await world.properties.set_netvm(client, "isolated")
+    await world.lifecycle.kill(client)
+    await world.lifecycle.start(client)
+    await bring_up(world, client)
+    await set_rules(world, gate, "")
+    await world.properties.set_netvm(client, PROVIDER)
+    await is_connected(world, client)
+    for words in (["managedsave", CLIENT], ["start", CLIENT]):
+        await asyncio.to_thread(subprocess.run, ["virsh", "-c", daemon.uri, *words], check=True, capture_output=True)
+    await world.hosts.refresh(client)
+    assert (await state_of(world, client)).via == gate.uuid
+    assert await reaches(world, client, (there.address, PORT)) == {}
