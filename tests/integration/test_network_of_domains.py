@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError, Refused
 from qubes_manager.core.firewall.dns import DNS4
+from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.network.addresses import client_addresses, client_numbers, guest_network
 from qubes_manager.network.host import nameserver
 from qubes_manager.network.upstream import NOT_RUNNING
@@ -66,22 +67,45 @@ async def forward(world: World, key: DomainKey) -> None:
     assert said == "done\n"
 
 
-@pytest.fixture
-async def gate(world: World, daemon: PrivateDaemon, gate_guest: TinyGuest, there: Outside) -> AsyncIterator[DomainKey]:
-    yield await make_gate(world, daemon.uri, gate_guest, PROVIDER)
-    remove_domain(daemon.uri, PROVIDER)
+@pytest.fixture(scope="module")
+def domains(daemon: PrivateDaemon, gate_guest: TinyGuest, python_guest: TinyGuest, there: Outside) -> Iterator[None]:
+    """Two domains, the first of which is to be the network of the second; both run."""
+
+    async def make() -> None:
+        world = World(daemon.uri)
+        await world.hosts.load(daemon.uri)
+        await make_gate(world, daemon.uri, gate_guest, PROVIDER)
+        client = await make_net_domain(world, daemon.uri, python_guest, CLIENT, start=False)
+        await world.properties.set_netvm(client, PROVIDER)
+        await world.lifecycle.start(client)
+        await bring_up(world, client)
+        await world.hosts.close()
+
+    asyncio.run(make())
+    yield
+    for name in (CLIENT, PROVIDER):
+        remove_domain(daemon.uri, name)
 
 
 @pytest.fixture
-async def client(
-    world: World, daemon: PrivateDaemon, python_guest: TinyGuest, gate: DomainKey
-) -> AsyncIterator[DomainKey]:
-    key = await make_net_domain(world, daemon.uri, python_guest, CLIENT, start=False)
+async def gate(world: World, domains: None) -> DomainKey:
+    """The one that is the network of the other."""
+    key = (await world.appears(PROVIDER)).key
+    if await world.lifecycle.start(key):
+        await forward(world, key)
+    await world.firewalls.change(key, lambda _before: Firewall())
+    return key
+
+
+@pytest.fixture
+async def client(world: World, gate: DomainKey) -> DomainKey:
+    """The other."""
+    key = (await world.appears(CLIENT)).key
     await world.properties.set_netvm(key, PROVIDER)
-    await world.lifecycle.start(key)
-    await bring_up(world, key)
-    yield key
-    remove_domain(daemon.uri, CLIENT)
+    if await world.lifecycle.start(key):
+        await bring_up(world, key)
+    await world.firewalls.change(key, lambda _before: Firewall())
+    return key
 
 
 async def is_connected(world: World, key: DomainKey) -> None:
@@ -202,8 +226,11 @@ async def test_none_is_its_own_network_and_what_others_need_stays(
     with pytest.raises(QubesManagerError, match=f"“{CLIENT}” provides no network"):
         await world.properties.set_netvm(gate, CLIENT)
     await world.properties.set_provides_network(client, True)
-    with pytest.raises(Refused, match=f"“{PROVIDER}” would be its own network: {PROVIDER} → {CLIENT} → {PROVIDER}"):
-        await world.properties.set_netvm(gate, CLIENT)
+    try:
+        with pytest.raises(Refused, match=f"“{PROVIDER}” would be its own network: {PROVIDER} → {CLIENT} → {PROVIDER}"):
+            await world.properties.set_netvm(gate, CLIENT)
+    finally:
+        await world.properties.set_provides_network(client, False)
     with pytest.raises(Refused, match=f"is the network of {CLIENT}, so it stays that"):
         await world.properties.set_provides_network(gate, False)
     with pytest.raises(Refused, match=f"is the network of {CLIENT}, so its own cannot be “none”"):

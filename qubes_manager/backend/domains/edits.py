@@ -117,7 +117,10 @@ def edit_config(domain: Handle, name: str, change: Callable[[DomainEdit], None])
 
 
 def edit_metadata(domain: Handle, name: str, change: Callable[[MetadataEdit], None]) -> None:
-    """Apply *change*, which may be called several times, to our metadata, now and for later starts."""
+    """Apply *change*, which may be called several times, to our metadata, now and for later starts.
+
+    A running domain may have been started with something else: what later starts say is what it says then.
+    """
 
     def read() -> str:
         return _metadata(domain, _ELEMENT, metadata.NAMESPACE)
@@ -133,7 +136,22 @@ def edit_metadata(domain: Handle, name: str, change: Callable[[MetadataEdit], No
 
     with edit_lock(domain.UUIDString(), name):
         _Edit(read, changed, writer, _same_xml).run(name)
+        _carry_to_running(domain, read())
         carry_to_saved(domain)
+
+
+def _carry_to_running(domain: Handle, wanted: str) -> None:
+    """Let a running domain's record be that of its later starts too, where the write was not needed for those."""
+    if not (domain.isPersistent() and domain.isActive()):
+        return
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    try:
+        if not _same_xml(_metadata(domain, _ELEMENT, metadata.NAMESPACE, live), wanted):
+            domain.setMetadata(_ELEMENT, wanted, metadata.PREFIX, metadata.NAMESPACE, live)
+    except libvirt.libvirtError:
+        # It may have ended meanwhile.
+        if domain.isActive():
+            raise
 
 
 def set_notes(domain: Handle, name: str, text: str, check: Callable[[str], object] = lambda _present: None) -> None:
@@ -179,8 +197,8 @@ def _refuse_transient(domain: Handle, name: str) -> None:
         )
 
 
-def _metadata(domain: Handle, kind: int, namespace: str | None) -> str:
-    flag = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
+def _metadata(domain: Handle, kind: int, namespace: str | None, of: int | None = None) -> str:
+    flag = of if of is not None else libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
     try:
         return str(domain.metadata(kind, namespace, flag))
     except libvirt.libvirtError as error:
