@@ -48,6 +48,7 @@ GROUPS = {
     # The machine beyond this one has one address.
     "test_network": "network",
     "test_network_of_domains": "network",
+    "test_vpn": "network",
     "tests/viewers/protocol/test_servers": "xpra",
     "tests/viewers/input/test_typed_in_guests": "typing",
 }

@@ -1,5 +1,7 @@
 """qvm-create: make a domain."""
 
+import asyncio
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,11 +15,13 @@ from qubes_manager.cli.progress_line import progress_line
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import NO_DISPOSABLES, DomainClass
 from qubes_manager.core.errors import BadInput, QubesManagerError
+from qubes_manager.core.progress import Progress
 from qubes_manager.core.sizes import parse_size
 from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS, parse_bool, parse_number
 from qubes_manager.services.domains.property_table import find_property
 from qubes_manager.services.files.checksum_lists import checksum_for
 from qubes_manager.services.files.global_defaults import GlobalDefaults
+from qubes_manager.services.files.tunnel_file import read_tunnel
 
 _CLASSES = {
     DomainClass.APP: "takes its system from a template, keeps its own data",
@@ -77,6 +81,11 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--private-size", metavar="SIZE", help="size of the private volume (default 10G)")
     parser.add_argument("--encrypt", action="store_true", help="encrypt the private volume; asks for a passphrase")
+    parser.add_argument(
+        "--wireguard",
+        metavar="FILE",
+        help="a domain that leads others through the tunnel of this file for wg-quick, and lets nothing past it",
+    )
     parser.add_argument("--uefi", action="store_true", help="boot the image by UEFI")
     parser.add_argument("VMNAME", nargs="?", help="what to call it")
     return parser
@@ -102,10 +111,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.encrypt:
             request = replace(request, passphrase=ask_passphrase("Passphrase of the private volume", twice=True))
         with progress_line(quiet=bool(options.quiet)) as progress:
+            if options.wireguard:
+                return await _create_vpn(session, request, Path(options.wireguard), progress)
             await session.services.creation.create(session.uris[0], request, progress=progress)
         return DONE
 
     return run(options, job, recover=True)
+
+
+async def _create_vpn(session: Session, request: CreationRequest, file: Path, progress: Progress) -> int:
+    tunnel = await asyncio.to_thread(read_tunnel, file)
+    _key, note = await session.services.vpn.create(session.uris[0], request, tunnel, progress=progress)
+    if note:
+        print(f"qvm-create: {note}", file=sys.stderr)
+    return DONE
 
 
 async def _create_disposable(session: Session, options: Namespace) -> int:

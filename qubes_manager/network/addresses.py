@@ -20,7 +20,7 @@ UPLINK6, UPLINK_GATEWAY6 = "fd51:7562:6573:138::2", "fe80::1"
 # A domain that is the network of others: its second card and what is at the other end of that; then the others, and
 # what each of them sends to.
 PROVIDER4, PROVIDER_GATEWAY4 = "10.139.2.2", "10.139.2.1"
-PROVIDER6, PROVIDER_GATEWAY6 = "fd51:7562:6573:13a::2", "fd51:7562:6573:13a::1"
+PROVIDER6, PROVIDER_GATEWAY6 = "fd51:7562:6573:13a::3", "fd51:7562:6573:13a::2"
 CLIENTS4, CLIENT_GATEWAY4 = "10.140.0.0/16", "10.140.0.1"
 CLIENTS6, CLIENT_GATEWAY6 = "fd51:7562:6573:140::/64", "fe80::1"
 

@@ -1,7 +1,8 @@
 """A domain's end of what it gives to others: a namespace with its second card, and a cable to each of theirs.
 
 It is this machine's side: it lets through what the others send to the domain, and what comes back, and nothing from one
-of them to another. The domain sees who of them it was.
+of them to another. The domain sees who of them it was. It answers nobody, but for who is whose neighbour; the table of
+those is one for all namespaces, so nothing here has more neighbours than the other end of what it is connected by.
 """
 
 from qubes_manager.network.addresses import (
@@ -41,6 +42,11 @@ table inet between {{
     iifname "{CARD}" {_NEIGHBOURS} limit rate 20/second accept
     iifname "{CABLE}*" {_NEIGHBOURS} accept
   }}
+  chain output {{
+    type filter hook output priority 0
+    policy drop
+    {_NEIGHBOURS} accept
+  }}
 }}
 table netdev guard {{
   chain card {{
@@ -61,7 +67,7 @@ def set_up_downstream() -> None:
         f"addr add {CLIENT_GATEWAY4}/32 dev lo",
         f"link set {CARD} address {GATEWAY_MAC}",
         f"addr add {PROVIDER_GATEWAY4}/30 dev {CARD}",
-        f"addr add {PROVIDER_GATEWAY6}/64 dev {CARD} nodad",
+        f"addr add {PROVIDER_GATEWAY6}/127 dev {CARD} nodad",
         f"link set {CARD} up",
         f"route add default via {PROVIDER4} dev {CARD}",
         f"route add default via {PROVIDER6} dev {CARD}",

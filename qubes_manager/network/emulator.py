@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 RULES = "QUBES_MANAGER_FIREWALL"
 # What asks whether all of this can be done here.
 CHECK = "--check-isolation"
+UPLINK = "uplink"
 # By which descriptor a holder holds the namespace that others are connected to.
 DOWNSTREAM_NAMESPACE = 3
+# Waits for the end of its keeper, who alone writes there, and nothing. QEMU's tap keeps the namespace longer than that:
+# a cable to another domain must not be left in it.
+_HOLD = f"read -r nothing; exec ip link del {UPLINK}"
 # How the name of a file ends in which a keeper notes what holds.
 LAST = ".rules"
 _MAX_ERROR = 500
@@ -124,7 +128,7 @@ def _hold(
 
     from qubes_manager.network.addresses import guest_network
     from qubes_manager.network.downstream import set_up_downstream
-    from qubes_manager.network.inside import listen_for_dns, set_up
+    from qubes_manager.network.inside import PATH, listen_for_dns, set_up
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
@@ -139,8 +143,9 @@ def _hold(
     os.dup2(os.open("/dev/null", os.O_RDWR), 1)
     if downstream is not None:
         os.dup2(downstream, DOWNSTREAM_NAMESPACE)
+        os.set_inheritable(DOWNSTREAM_NAMESPACE, True)
     os.closerange(DOWNSTREAM_NAMESPACE + (downstream is not None), os.sysconf("SC_OPEN_MAX"))
-    os.execv("/bin/cat", ["qubes-manager-network"])  # noqa: S606 - the least that waits for an end
+    os.execve("/bin/sh", ["qubes-manager-network", "-c", _HOLD], {"PATH": PATH})  # noqa: S606 - the least that waits
 
 
 def _open_cards(cards: list[str]) -> tuple[list[int], int | None]:

@@ -1,6 +1,7 @@
 """What is set up in a domain's network namespace: by its holder at the start, by its keeper from outside later."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from qubes_manager.network.ruleset import CARD, MOST_REFUSED, REFUSED
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # The same for all: domains that see each other's are none.
 GATEWAY_MAC = "02:51:75:62:65:73"
+_IS_GONE = "Cannot assign requested address"
 _DNS_LINES = (f"{DNS4}/32 dev lo", f"{DNS6}/128 dev lo nodad")
 _SYSCTLS = {
     "ipv4/ip_forward": "1",
@@ -75,6 +77,20 @@ def listen_for_dns() -> list[socket.socket]:
     return sockets
 
 
+async def outcome(process: asyncio.subprocess.Process, name: str, feed: str) -> tuple[bytes, bytes]:
+    """Return what a tool says and complains of; it has ended when this does, whatever ends this. Raises OSError."""
+    try:
+        async with asyncio.timeout(_TOOL_SECONDS):
+            return await process.communicate(feed.encode())
+    except TimeoutError:
+        raise OSError(f"{name} does not answer") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
 class Inside:
     """Runs tools in the namespace that a process holds, as its root."""
 
@@ -94,7 +110,11 @@ class Inside:
         """Let the namespace itself be asked for DNS, or let such questions go out as all others; raises OSError."""
         word = "replace" if wanted else "del"
         for line in _DNS_LINES:
-            await self.run("ip", "addr", word, *line.removesuffix("" if wanted else " nodad").split())
+            try:
+                await self.run("ip", "addr", word, *line.removesuffix("" if wanted else " nodad").split())
+            except OSError as error:
+                if wanted or _IS_GONE not in str(error):
+                    raise
 
     async def counters(self, of: str) -> dict[str, tuple[int, int]]:
         """Return packets and bytes by the names of a table's counters; raises OSError."""
@@ -121,13 +141,7 @@ class Inside:
         process = await asyncio.create_subprocess_exec(
             *self.command(*words), stdin=pipe, stdout=pipe, stderr=pipe, env={"PATH": PATH, "LC_ALL": "C"}
         )
-        try:
-            async with asyncio.timeout(_TOOL_SECONDS):
-                answer, errors = await process.communicate(feed.encode())
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise OSError(f"{words[0]} does not answer") from None
+        answer, errors = await outcome(process, words[0], feed)
         if process.returncode not in (0, *known) or len(answer) > _MAX_ANSWER:
             # libkmod, and not nft, complains of kernels without modules.
             lines = [line for line in errors.decode("utf-8", "replace").splitlines() if "kmod" not in line and line]

@@ -47,7 +47,7 @@ from qubes_manager.network.ruleset import (
     without_table,
 )
 from qubes_manager.network.shared import forget_holder
-from qubes_manager.network.way import Way
+from qubes_manager.network.way import NOWHERE, Way
 
 # Seconds between two looks at what was refused, and a pause before what has ended is started anew.
 _LOOK, _PAUSE = 10.0, 2.0
@@ -129,14 +129,16 @@ class Keeper:
         now = time.time()
         try:
             self._firewall, via = read_rules(rules, now)
+            is_known = True
         except BadInput as error:
             self._log(f"nothing is let through: the rules in the domain’s XML cannot be read: {error}")
-            via = ""
+            via, is_known = "", False
         # It is listened for before it is read, so that no change is missed.
         HostChanges(self._stale.set)
         self._host = await read_host_network()
         await self._inside.put_rules(first_rules(self._network))
-        await self._lead(via)
+        if is_known:
+            await self._lead(via)
         await self._apply(self._firewall)
         DnsRelay(dns).start()
         self._background.spawn(self._names.run())
@@ -155,7 +157,7 @@ class Keeper:
                     await self._names.looked_up.wait()
             await self._apply()
         self._is_open = True
-        self._way.open(self._host.versions)
+        await self._way.open(self._host.versions)
 
     async def end(self) -> None:
         """End all that was begun."""
@@ -191,10 +193,15 @@ class Keeper:
         place = self._folder / f"{self._uuid}{LAST}"
         try:
             new = place.with_suffix(f"{LAST}.new")
+            if self._way.via is NOWHERE:
+                place.unlink(missing_ok=True)
+                return
             new.write_text(rules_text(self._firewall, self._way.via), "utf-8")
             new.replace(place)
         except OSError as error:
             self._log(f"what holds cannot be noted: {error}")
+            with contextlib.suppress(OSError):
+                place.unlink(missing_ok=True)
 
     async def _state(self) -> NetworkState:
         counts = await self._counts()
@@ -203,10 +210,10 @@ class Keeper:
             self._way.trouble,
             self._firewall.lines,
             self._firewall.home,
-            self._way.via,
             tuple(counts.get(rule.bare, (0, 0)) for rule in rules),
             counts.get(REFUSED, (0, 0)),
             tuple(text for pair in self._names.troubles.items() for text in pair),
+            self._way.via or "",
         )
 
     async def _apply(self, wanted: Firewall | None = None) -> None:
@@ -255,7 +262,7 @@ class Keeper:
                 self._host = await read_host_network()
                 await self._apply()
                 if self._is_open:
-                    self._way.open(self._host.versions)
+                    await self._way.open(self._host.versions)
             except (OSError, ValueError) as error:
                 self._log(f"the rules are not as they should be by now, and are made again: {error}")
                 self._stale.set()

@@ -15,6 +15,7 @@ _MOST_LOOKS = 32
 # Nothing of this machine's own answers in there: neither its list of names nor services on its sockets.
 _FILES = "printf '%s\\n' 'nameserver {dns}' >/etc/resolv.conf && echo 'hosts: dns' >/etc/nsswitch.conf && exec \"$@\""
 _UNKNOWN = 2
+_MEMORY, _SECONDS = 256 << 20, 12
 
 
 def here() -> LookUp:
@@ -33,13 +34,16 @@ def here() -> LookUp:
 def through(inside: Inside) -> LookUp:
     """Ask as the domain does, by its own way out; a name that it may know is none that this machine is asked for."""
     files = _FILES.format(dns=DNS4)
-    sandbox = ["bwrap", "--unshare-pid", "--die-with-parent", "--clearenv", *system_files(), "--proc", "/proc"]
+    # It hears what a hostile domain answers. Over TCP the C library would wait for ever.
+    limits = ["prlimit", f"--as={_MEMORY}", "--nofile=64", "--core=0", "timeout", "--kill-after=1", str(_SECONDS)]
+    sandbox = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]
+    sandbox += ["--clearenv", *system_files(), "--proc", "/proc", "--dev", "/dev", "--cap-drop", "ALL"]
     looks = asyncio.Semaphore(_MOST_LOOKS)
 
     async def look_up(name: str) -> list[str]:
         async with looks:
             answer = await inside.run(
-                *sandbox, "--dev", "/dev", "sh", "-c", files, "sh", "getent", "ahosts", "--", name, known=(_UNKNOWN,)
+                *limits, *sandbox, "sh", "-c", files, "sh", "getent", "ahosts", "--", name, known=(_UNKNOWN,)
             )
         lines = answer.decode("utf-8", "replace").splitlines()
         return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))

@@ -31,6 +31,7 @@ _TOLD = 0xFFFF
 
 # Of a domain's ARP, neighbour discovery and questions of DNS so many in a second; the kernel's table of neighbours is
 # one for all namespaces. Of IPv6 a domain has so many addresses at a time, each of which is a neighbour.
+_ERRORS = "destination-unreachable, time-exceeded"
 _MOST_NEIGHBOURS, _MOST_QUESTIONS, _MOST_ADDRESSES = 20, 200, 32
 
 
@@ -67,12 +68,28 @@ def first_rules(network: GuestNetwork) -> str:
             iter(
                 [
                     f"{ours} ct state new ct count over {MOST_CONNECTIONS} drop",
-                    # Where no more fit, the packet goes no further than this rule.
-                    f"{ours} ip6 saddr {network.prefix6} update @addresses {{ ip6 saddr }} accept",
-                    f"{ours} meta nfproto ipv6 drop",
                 ]
             ),
             "type filter hook forward priority -10",
+        ),
+        # Before anything is answered, errors too: to whom an answer goes becomes a neighbour.
+        *_chain(
+            "senders",
+            iter(
+                [
+                    f"{ours} ip saddr != {sender} drop",
+                    # Where no more fit, the packet goes no further than this rule.
+                    f"{ours} ip6 saddr {network.prefix6} update @addresses {{ ip6 saddr }} accept",
+                    f"{ours} ip6 saddr != {{ ::, fe80::/10 }} drop",
+                ]
+            ),
+            "type filter hook prerouting priority -10",
+        ),
+        # What is forwarded has an address of the prefix; who has none is told of no error.
+        *_chain(
+            "errors",
+            iter([f'oifname "{CARD}" ip6 daddr fe80::/10 icmpv6 type {{ {_ERRORS} }} drop']),
+            "type filter hook output priority -10",
         ),
         *_chain(
             "questions",

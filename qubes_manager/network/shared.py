@@ -39,7 +39,7 @@ def shared_users(folder: str, uuid: str) -> Iterator[None]:
 
 def holder_of(folder: str, uuid: str) -> int:
     """Return the process that holds a domain's namespaces; raises OSError where there is none."""
-    with open(_place(folder, uuid)) as file:  # noqa: PTH123
+    with open(_place(folder, uuid), encoding="ascii", errors="replace") as file:  # noqa: PTH123
         pid, _, begun = file.read(100).partition(" ")
     # Numbers of processes are used again.
     if not pid.isdecimal() or _begun(int(pid)) != begun:
@@ -93,8 +93,8 @@ def _place(folder: str, uuid: str) -> str:
 
 def _begun(pid: int) -> str:
     """When a process was started, in the kernel's own unit (proc(5)); what its name has in it is its own."""
-    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
-        return file.read().rpartition(")")[2].split()[19]
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        return file.read().rpartition(b")")[2].split()[19].decode("ascii")
 
 
 def _take(lock: int) -> None:

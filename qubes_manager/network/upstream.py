@@ -6,6 +6,7 @@ While that domain does not run there is no way out, and there is never another o
 import asyncio
 import contextlib
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +19,11 @@ from qubes_manager.network.addresses import (
 )
 from qubes_manager.network.downstream import CABLE
 from qubes_manager.network.emulator import DOWNSTREAM_NAMESPACE
-from qubes_manager.network.inside import PATH
+from qubes_manager.network.inside import PATH, outcome
 from qubes_manager.network.ruleset import UPLINK
 from qubes_manager.network.shared import holder_of, is_same, open_users
 
 _LOOK, _MOST = 1.0, 30.0
-_TOOL_SECONDS = 20.0
 NOT_RUNNING = "the domain that is its network does not run"
 _NO_CARD = "the domain that is its network gives none since its last start; restart it"
 _APART = "this domain and the one that is its network were started by different versions; restart this one"
@@ -159,24 +159,21 @@ async def _ip(users: int, network: int, lines: str, *passed: int) -> None:
         namespaces.enter(network, namespaces.NEW_NET)
 
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        "ip",
-        "-batch",
-        "-",
-        stdin=pipe,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=pipe,
-        env={"PATH": PATH, "LC_ALL": "C"},
-        pass_fds=passed,
-        preexec_fn=enter,
-    )
     try:
-        async with asyncio.timeout(_TOOL_SECONDS):
-            _out, errors = await process.communicate(f"{lines}\n".encode())
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise OSError("ip does not answer") from None
+        process = await asyncio.create_subprocess_exec(
+            "ip",
+            "-batch",
+            "-",
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env={"PATH": PATH, "LC_ALL": "C"},
+            pass_fds=passed,
+            preexec_fn=enter,
+        )
+    except subprocess.SubprocessError as error:
+        raise OSError("its namespace cannot be entered") from error
+    _out, errors = await outcome(process, "ip", f"{lines}\n")
     if process.returncode:
         said = errors.decode("utf-8", "replace").strip()
         raise (FileExistsError if "File exists" in said else OSError)(f"ip refuses: {said[:200]}")

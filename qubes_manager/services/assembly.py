@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qubes_manager.services.making.creation import Creation
     from qubes_manager.services.making.promotion import Promotion
     from qubes_manager.services.making.template_build import TemplateBuild
+    from qubes_manager.services.making.vpn import Vpn
     from qubes_manager.services.network.firewalls import Firewalls
     from qubes_manager.services.network.isolation import Isolation
     from qubes_manager.services.setup.demo import Demo
@@ -282,6 +283,13 @@ class Services(UserFiles):
         from qubes_manager.services.making.creation import Creation
 
         return Creation(self.hosts, self.store, self.uses, self.roots, self.virt_types, self.isolation)
+
+    @cached_property
+    def vpn(self) -> "Vpn":
+        """Making domains that lead others through a tunnel."""
+        from qubes_manager.services.making.vpn import Vpn
+
+        return Vpn(self.creation, self.firewalls, self.lifecycle, self.commands, self.removal)
 
     @cached_property
     def cloning(self) -> "Cloning":

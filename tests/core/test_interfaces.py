@@ -42,7 +42,10 @@ def test_a_network_of_any_name_can_be_given_back(name: str) -> None:
     "word", ["", "none", "None", "bridge:", "bridge", "network:", "user:x", "hostdev:0000:01:00.0", "server", "a\nb"]
 )
 def test_what_names_no_interface_is_refused(word: str) -> None:
-    with pytest.raises(BadInput, match=r"netvm: .* cannot be used; use isolated, open, a libvirt network, bridge:NAME"):
+    with pytest.raises(
+        BadInput,
+        match=r"netvm: .* cannot be used; use isolated, open, a domain that provides network, a libvirt network, bridge:NAME",
+    ):
         parse_netvm(word)
 
 

@@ -533,7 +533,9 @@ def _helpers(uuid: str) -> list[int]:
 
 
 def _holder(uuid: str) -> int:
-    return next(pid for pid in _helpers(uuid) if Path(f"/proc/{pid}/cmdline").read_text() == "qubes-manager-network\0")
+    return next(
+        pid for pid in _helpers(uuid) if Path(f"/proc/{pid}/cmdline").read_text().startswith("qubes-manager-network\0")
+    )
 
 
 def _inside(holder: int, *words: str) -> str:

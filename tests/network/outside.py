@@ -68,18 +68,22 @@ class Outside:
     address: str = "198.19.7.2"
     near: str = "198.18.7.2"
     here: str = "198.18.7.1"
+    # What runs a command there.
+    enter: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
 def outside() -> Iterator[Outside]:
     """The other machine, with a server on two ports that echoes or sends without end."""
-    there, word = Outside(), secrets.token_hex(3)
+    word = secrets.token_hex(3)
     holder = subprocess.Popen(
         ["unshare", "--net", "sh", "-c", "ip link set lo up; exec sleep infinity"], start_new_session=True
     )
     try:
         own = subprocess.run(["readlink", "/proc/self/ns/net"], capture_output=True, text=True, check=True).stdout
         wait_until(lambda: _namespace(holder.pid) not in ("", own), "the namespace is made")
+        inside = ["nsenter", f"--target={holder.pid}", "--net"]
+        there = Outside(enter=tuple(inside))
         near, far = f"qm{word}a", f"qm{word}b"
         for line in (
             f"link add {near} type veth peer name {far}",
@@ -88,7 +92,6 @@ def outside() -> Iterator[Outside]:
             f"link set {near} up",
         ):
             subprocess.run(["ip", *line.split()], check=True)
-        inside = ["nsenter", f"--target={holder.pid}", "--net"]
         for line in (
             f"addr add {there.near}/30 dev {far}",
             f"link set {far} up",

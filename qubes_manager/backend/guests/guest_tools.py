@@ -66,6 +66,7 @@ _PROGRAMS = (
     (f"{FOLDER}/launcher", "qubes_manager.guest.session.launcher"),
     (f"{FOLDER}/gui-bridge", "qubes_manager.guest.session.gui_bridge"),
     (f"{FOLDER}/file-action", "qubes_manager.guest.commands.file_action"),
+    (f"{FOLDER}/tunnel-file", "qubes_manager.guest.tunnel"),
     (f"{FOLDER}/notifications", "qubes_manager.guest.notifications"),
 )
 _LAUNCHER = """#!/usr/bin/python3

@@ -79,6 +79,10 @@ class EmulatorFiles:
         self._prune(modules)
         return emulator
 
+    def note_rules(self, uuid: str, rules: str) -> None:
+        """Note what holds for a domain when it goes on from where it was saved, as its keeper does; raises OSError."""
+        self._put(self.folder / f"{uuid}.rules", rules.encode(), 0o600)
+
     def _prune(self, modules: Path) -> None:
         """Take away our modules of other versions, and logs of networks that nobody has written to for long."""
         now = time.time()

@@ -71,10 +71,10 @@ class NetworkState(Message):
     trouble: str
     rules: str
     home: bool
-    via: str = ""
     counts: tuple[tuple[int, int], ...] = ()
     refused: tuple[int, int] = (0, 0)
     troubles: tuple[str, ...] = ()
+    via: str = ""
 
     @classmethod
     def of(cls, fields: Fields) -> Self:
@@ -87,10 +87,10 @@ class NetworkState(Message):
             fields.sentence("trouble", _MAX_WORDS),
             fields.raw("rules", _MAX_RULES_TEXT),
             fields.truth("home"),
-            _via(fields.sentence("via", _MAX_WORDS)),
             pairs[1:],
             pairs[0],
             fields.sentences("troubles", 2 * MAX_RULES, _MAX_WORDS),
+            _via(fields.sentence("via", _MAX_WORDS)),
         )
 
 

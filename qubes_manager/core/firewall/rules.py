@@ -59,6 +59,9 @@ class Ports:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
+_HOSTS = "give an address, a network such as 192.0.2.0/24, or (dsthost) a host’s name"
+
+
 @dataclass(frozen=True, slots=True)
 class FirewallRule:
     """What it matches, and what becomes of that; what is not said matches anything.
@@ -178,16 +181,22 @@ def _parse_host(values: dict[str, str]) -> Network | str | None:
     if len(given) > 1:
         raise BadInput(given[1], values[given[1]][:80], f"{given[0]} says where to already")
     [key] = given
-    text = values[key]
+    found = parse_host(values[key], key)
+    is_fitting = {"dst4": isinstance(found, ipaddress.IPv4Network), "dst6": isinstance(found, ipaddress.IPv6Network)}
+    if not is_fitting.get(key, True):
+        raise BadInput(key, values[key][:80], _HOSTS)
+    return found
+
+
+def parse_host(text: str, field: str) -> Network | str:
+    """Return the network or address that *text* is, or the name of a host; raises BadInput."""
     try:
         # Bits beyond the length of the network are forgiven: 192.168.1.5/24 is a slip that means 192.168.1.0/24.
-        network = ipaddress.ip_network(text, strict=False)
-        if network.version in {"dst4": (4,), "dst6": (6,)}.get(key, (4, 6)):
-            return network
+        return ipaddress.ip_network(text, strict=False)
     except ValueError:
-        if key == "dsthost" and _is_name(text):
+        if _is_name(text):
             return text.lower().removesuffix(".")
-    raise BadInput(key, text[:80], "give an address, a network such as 192.0.2.0/24, or (dsthost) a host’s name")
+    raise BadInput(field, text[:80], _HOSTS)
 
 
 def _is_name(text: str) -> bool:

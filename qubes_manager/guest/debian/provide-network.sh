@@ -9,9 +9,6 @@ for place in /sys/class/net/*; do
 done
 [ -n "$card" ] || exit 0
 
-for name in ipv4/ip_forward ipv6/conf/all/forwarding; do
-  [ ! -e /proc/sys/net/$name ] || echo 1 >/proc/sys/net/$name
-done
 # A domain that forwards takes no router's word otherwise (Documentation/networking/ip-sysctl.rst).
 for place in /sys/class/net/*; do
   name=/proc/sys/net/ipv6/conf/${place##*/}/accept_ra
@@ -23,6 +20,10 @@ if [ -e "$own" ]; then
   echo 0 >"$own/accept_dad"
 fi
 
+# A domain with a tunnel forwards into that alone, from the first moment on.
+out=
+[ ! -e /rw/config/vpn/wireguard.conf ] || out='oifname != "vpn0"'
+
 # First of all, so that nothing passes unguarded.
 nft -f - <<END
 table inet qubes_manager_network
@@ -31,6 +32,7 @@ table inet qubes_manager_network {
   chain forward {
     type filter hook forward priority 0; policy accept;
     iifname "$card" oifname "$card" drop
+    ${out:+iifname "$card" $out drop}
     iifname "$card" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
     iifname "$card" accept
     oifname "$card" ct state established,related accept
@@ -48,10 +50,13 @@ table inet qubes_manager_network {
   }
 }
 END
+for name in ipv4/ip_forward ipv6/conf/all/forwarding; do
+  [ ! -e /proc/sys/net/$name ] || echo 1 >/proc/sys/net/$name
+done
 ip link set "$card" up
 ip addr replace 10.139.2.2/30 dev "$card"
 ip route replace 10.140.0.0/16 via 10.139.2.1 dev "$card"
 if [ -e "$own" ]; then
-  ip -6 addr replace fd51:7562:6573:13a::2/64 dev "$card"
-  ip -6 route replace fd51:7562:6573:140::/64 via fd51:7562:6573:13a::1 dev "$card"
+  ip -6 addr replace fd51:7562:6573:13a::3/127 dev "$card"
+  ip -6 route replace fd51:7562:6573:140::/64 via fd51:7562:6573:13a::2 dev "$card"
 fi

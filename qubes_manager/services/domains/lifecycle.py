@@ -22,7 +22,7 @@ from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore, refuse_unfinished
 from qubes_manager.services.network.firewalls import Firewalls
 from qubes_manager.services.network.isolation import Isolation
-from qubes_manager.services.network.providers import way_out
+from qubes_manager.services.network.providers import refuse_loop, way_out
 from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 log = logging.getLogger(__name__)
@@ -101,9 +101,10 @@ class Lifecycle:
 
         Raises Refused where one is gone or cannot be started, which says why.
         """
-        via = domain.config.network_uuid
         way = list(way_out(self._store, domain))
-        if via and not way:
+        if way:
+            refuse_loop(self._store, domain, way[0])
+        elif domain.config.via:
             raise Refused(
                 f"the network of “{domain.name}” is to be that of “{domain.config.network}”, which is gone: give it "
                 "another one (netvm)"

@@ -55,7 +55,9 @@ class NetworkProperties(PropertyEdits):
             self._refuse_if_provider(domain, f"its own cannot be “{netvm or 'none'}”")
 
         def put_network(edit: "MetadataEdit") -> None:
-            edit.set_text("network", provider.name if provider else OPEN if netvm == OPEN else None, uuid=via)
+            # Where it comes to have none, or one of libvirt's, that stays of which it may still run with.
+            if is_apart or netvm == OPEN:
+                edit.set_text("network", provider.name if provider else OPEN if netvm == OPEN else None, uuid=via)
 
         def change(edit: "DomainEdit") -> None:
             interfaces = [i for i in edit.config.interfaces if not i.is_downstream]
@@ -73,8 +75,9 @@ class NetworkProperties(PropertyEdits):
         if is_apart and now.state.is_active and now.config.is_isolated:
             # The record of the running one too, from which its keeper is told.
             await self._edit(key, put_network)
-            if note := await self._firewalls.reload(key):
-                log.warning("%s", note)
+            for note in (await self._firewalls.lead(key, via), await self._firewalls.reload(key)):
+                if note:
+                    log.warning("%s", note)
 
     async def set_provides_network(self, key: DomainKey, value: bool) -> None:
         """Whether others may have a domain's network, from its next start on."""

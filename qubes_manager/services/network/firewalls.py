@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qubes_manager.backend.host.daemon_paths import daemon_paths
+from qubes_manager.backend.host.daemon_paths import DaemonPaths, daemon_paths
 from qubes_manager.backend.network.emulator_files import emulator_files
 from qubes_manager.backend.network.keeper_link import ask_keeper
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import NotFound, Overtaken, QubesManagerError, Refused
-from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall, SetVia
+from qubes_manager.core.firewall.control import AskNetwork, NetworkState, SetFirewall, SetVia, rules_text
 from qubes_manager.core.firewall.dns import DNS4, DNS6
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.firewall.of_domain import ON, firewall_of
@@ -110,17 +110,30 @@ class Firewalls:
         for _ in range(_TRIES):
             firewall = self.of(domain.key)
             try:
-                via = domain.config.via
-                # First, since rules alone would let it out by the way that it had before.
-                await self._ask(domain, SetVia(via))
                 await self._ask(domain, SetFirewall(firewall.lines, firewall.home))
             except NotFound as error:
                 return f"they hold from the next start of “{domain.name}” on: {error}"
             await self._hosts.refresh(domain.key)
-            domain = self._store.require(domain.key)
-            if (self.of(domain.key), domain.config.via) == (firewall, via):
+            if self.of(domain.key) == firewall:
                 return ""
         return f"the rules of “{domain.name}” are changed all the time: look again"
+
+    async def lead(self, key: DomainKey, via: str) -> str:
+        """Let a running domain have the network of the domain of a UUID, or this machine's for an empty *via*.
+
+        Returns why it does not, in words. Only who has set that calls this: what others have read may be old.
+        """
+        domain = self._store.require(key)
+        try:
+            await self._ask(domain, SetVia(via))
+        except NotFound as error:
+            files = emulator_files((await self._paths(key)).volumes)
+            # A saved state must not go on with what held before.
+            await asyncio.to_thread(
+                files.note_rules, key.uuid, rules_text(firewall_of(domain.config, time.time()), via)
+            )
+            return f"it holds from the next start of “{domain.name}” on: {error}"
+        return ""
 
     async def look_up(self, name: str) -> list[Address]:
         """Return the addresses that a name or an address means here; none where it is not known."""
@@ -154,10 +167,13 @@ class Firewalls:
             await asyncio.sleep(_PAUSE)
 
     async def _folder(self, key: DomainKey) -> Path:
+        return emulator_files((await self._paths(key)).volumes).folder
+
+    async def _paths(self, key: DomainKey) -> DaemonPaths:
         paths = await asyncio.to_thread(daemon_paths, key.connection)
         if paths is None:
             raise QubesManagerError("it does not run on this machine")
-        return emulator_files(paths.volumes).folder
+        return paths
 
 
 def _unguarded(domain: Domain, trouble: str) -> str:

@@ -109,7 +109,8 @@ class Isolation:
 
 def _refuse_other_way(domain: Domain, trouble: str) -> None:
     """Raise Refused where a domain that is to have another one's network would start with this machine's."""
-    if domain.config.network_uuid and not domain.config.is_isolated:
+    config = domain.config
+    if config.network_uuid and not config.is_isolated and wants_isolation(config):
         raise Refused(f"“{domain.name}” cannot have the network of “{domain.config.network}”: {trouble}")
 
 

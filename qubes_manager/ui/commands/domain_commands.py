@@ -14,7 +14,7 @@ from qubes_manager.core.operations import OPERATIONS, Risk
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded, ShutdownTimedOut
 from qubes_manager.services.domains.removal import in_removal_order
-from qubes_manager.services.hosts.networks import network_choices
+from qubes_manager.services.network.choices import network_choices
 from qubes_manager.ui.actions import is_on
 from qubes_manager.ui.applications.app_commands import AppCommands
 from qubes_manager.ui.commands.clipboard_commands import ClipboardCommands
@@ -326,7 +326,7 @@ class DomainCommands:
         # What the next start uses: while it runs, the row shows what this one was started with.
         domain, networks, options, most_vcpus, dispvm = await asyncio.gather(
             services.properties.stored(domain.key),
-            network_choices(services.hosts, uri),
+            network_choices(services.hosts, services.store, uri, domain),
             services.gui_settings.load(),
             services.properties.most_vcpus(domain.key),
             asyncio.to_thread(services.defaults.get, "default_dispvm"),

@@ -10,8 +10,8 @@ from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.progress import Progress
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.files.logs import BUILD_LOG
-from qubes_manager.services.hosts.networks import network_choices
 from qubes_manager.services.hosts.store import HostPhase
+from qubes_manager.services.network.choices import network_choices
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.dialogs.about import show_about
 from qubes_manager.ui.dialogs.disposable_dialog import DisposableDialog
@@ -184,7 +184,7 @@ class WindowCommands:
             uri,
             services.setup.templates(uri),
             await asyncio.to_thread(services.defaults.get, "default_template"),
-            await network_choices(services.hosts, uri),
+            await network_choices(services.hosts, services.store, uri),
             await asyncio.to_thread(services.defaults.get, "default_netvm"),
             await services.pools.usable(uri),
             await asyncio.to_thread(services.defaults.get, "default_pool"),

@@ -18,7 +18,7 @@ from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput, Refused
 from qubes_manager.core.names import check_name
 from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS
-from qubes_manager.services.hosts.networks import APART, NONE, Choice
+from qubes_manager.services.network.choices import APART, NONE, Choice
 from qubes_manager.ui.dialogs.form_dialog import FormDialog, label_box, number_box
 from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
 from qubes_manager.ui.look.fields import ComboBox

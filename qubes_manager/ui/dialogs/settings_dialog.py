@@ -16,7 +16,7 @@ from qubes_manager.core.sound import HEARD, SILENT, can_be_heard, is_heard
 from qubes_manager.core.text import plain_tip
 from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS, check_word
 from qubes_manager.services.domains.properties import MAX_NOTES, Properties
-from qubes_manager.services.hosts.networks import Choice
+from qubes_manager.services.network.choices import Choice
 from qubes_manager.ui.dialogs.form_dialog import FormDialog, label_box, number_box, policy_button
 from qubes_manager.ui.look.fields import ComboBox
 

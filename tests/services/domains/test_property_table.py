@@ -20,7 +20,6 @@ VALUES = {
     "memory": "300",
     "muted": "True",
     "netvm": "default",
-    "provides_network": "True",
     "template": "debian",
     "template_for_dispvms": "True",
     "vcpus": "1",
@@ -35,8 +34,17 @@ async def world(driver_world: MakeWorld) -> World:
 
 def test_each_property_that_can_be_set_is_tried() -> None:
     # The test driver has one mode only, a handle of libvirt's keeps the name that it came with, and only disposables
-    # have a title.
-    assert {p.name for p in PROPERTIES.values() if p.write} == {*VALUES, "virt_mode", "name", "title"}
+    # have a title. Only a network that is kept apart is given to others (tests/integration/test_network_of_domains.py).
+    not_here = {"virt_mode", "name", "title", "provides_network"}
+    assert {p.name for p in PROPERTIES.values() if p.write} == {*VALUES, *not_here}
+
+
+async def test_who_has_no_network_kept_apart_gives_none_to_others(world: World) -> None:
+    write, app = find_property("provides_network").write, world.named("app")
+    assert write
+    with pytest.raises(Refused, match="“app” has no network of its own to give"):
+        await write(world.properties, app.key, "True")
+    assert not world.store.require(app.key).config.provides_network
 
 
 @pytest.mark.parametrize("name", VALUES)

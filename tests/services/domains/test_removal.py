@@ -79,10 +79,13 @@ def test_whose_name_something_else_has_too_is_needed_by_nobody() -> None:
     halted = replace(domain("default"), state=DomainState.HALTED)
     refuse_removal(halted, users)
     assert netvm_users(halted, users) == []
-    router = replace(halted, config=DomainConfig(provides_network=True))
-    assert netvm_users(router, users) == ["a"]
-    with pytest.raises(Refused, match="“default” is the netvm of a: give them another one first"):
-        refuse_removal(router, users)
+    own = (Interface("user"),)
+    client = domain(
+        "c", interfaces=own, emulator="/x/qubes-manager/network/qemu", network="old name", network_uuid=halted.key.uuid
+    )
+    assert netvm_users(halted, [*users, client]) == ["c"]
+    with pytest.raises(Refused, match="“default” is the netvm of c: give them another one first"):
+        refuse_removal(halted, [*users, client])
 
 
 async def test_who_was_made_of_it_while_the_lock_was_awaited_keeps_it(qemu_world: World) -> None:

@@ -3,7 +3,7 @@
 from PySide6.QtWidgets import QWidget
 
 from qubes_manager.core.domain import DomainClass
-from qubes_manager.services.hosts.networks import APART, NONE
+from qubes_manager.services.network.choices import APART, NONE
 from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
 
 NETWORKS = [APART, NONE]
