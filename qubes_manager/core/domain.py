@@ -232,8 +232,13 @@ class DomainConfig:
         return self.network_uuid if self._is_apart else ""
 
     @property
+    def upstream(self) -> tuple[Interface, ...]:
+        """The interfaces by which it is connected itself, and not others to it."""
+        return tuple(interface for interface in self.interfaces if not interface.is_downstream)
+
+    @property
     def _first(self) -> Interface | None:
-        return next((interface for interface in self.interfaces if not interface.is_downstream), None)
+        return next(iter(self.upstream), None)
 
     @property
     def _is_apart(self) -> bool:

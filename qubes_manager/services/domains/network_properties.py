@@ -60,7 +60,7 @@ class NetworkProperties(PropertyEdits):
                 edit.set_text("network", provider.name if provider else OPEN if netvm == OPEN else None, uuid=via)
 
         def change(edit: "DomainEdit") -> None:
-            interfaces = [i for i in edit.config.interfaces if not i.is_downstream]
+            interfaces = edit.config.upstream
             if len(interfaces) > 1 and not (netvm or all_interfaces):
                 raise Refused(
                     f"it has {len(interfaces)} network interfaces ({', '.join(i.netvm for i in interfaces)}), "

@@ -24,6 +24,7 @@ from qubes_manager.ui.look.fields import ComboBox
 _LONG = 1 << 24
 FULLSCREEN = "allow_fullscreen"
 _LATER = "Takes effect when the domain is started next"
+_AT_ONCE_OR_LATER = "Takes effect at once between “isolated” and other domains’, else when the domain is started next"
 Change = Callable[[], Awaitable[None]]
 Act = Callable[[Properties, Any], Awaitable[None]]
 
@@ -69,7 +70,9 @@ class SettingsDialog(FormDialog):
         templates = sorted(d.name for d in others if d.klass is DomainClass.TEMPLATE)
         self.template = _choice(config.template, [(name, name) for name in templates])
         self.network = _choice(config.netvm, networks)
-        self.all_interfaces = _check(f"Take all {len(config.interfaces)} away", False)
+        self.provides = _check("Others may have its network", config.provides_network)
+        self.provides.setToolTip("A domain for a VPN or Tor: what others send goes through it, and by no other way")
+        self.all_interfaces = _check(f"Take all {len(config.upstream)} away", False)
         self.memory = number_box(1, MAX_MEMORY_MIB, config.initial_memory_kib // 1024, " MiB")
         self.maximum = number_box(1, MAX_MEMORY_MIB, config.maximum_memory_kib // 1024, " MiB")
         self.vcpus = number_box(1, most_vcpus, config.vcpus, "")
@@ -88,6 +91,8 @@ class SettingsDialog(FormDialog):
         for field in (self.memory, self.maximum, self.vcpus, self.network, self.template):
             field.setEnabled(domain.persistent)
             field.setToolTip(plain_tip(_LATER))
+        self.provides.setEnabled(domain.persistent)
+        self.network.setToolTip(_AT_ONCE_OR_LATER)
         self._judge_changes()
         self.policy = policy_button()
         self.finish(self.name if self.name.isEnabled() else self.label, self.policy)
@@ -145,6 +150,7 @@ class SettingsDialog(FormDialog):
                 self.network.currentData,
                 lambda p, v: p.set_netvm(key, v, all_interfaces=self.all_interfaces.isChecked()),
             ),
+            "provides": (self.provides.isChecked, lambda p, v: p.set_provides_network(key, v)),
             "memory": (self.memory.value, lambda p, v: p.set_memory(key, v)),
             "maximum": (self.maximum.value, lambda p, v: p.set_maximum_memory(key, v)),
             "vcpus": (self.vcpus.value, lambda p, v: p.set_vcpus(key, v)),
@@ -176,6 +182,7 @@ class SettingsDialog(FormDialog):
         self.show_field(self.template, is_app)
         self.add_field("Network", self.network)
         self.add_field("Interfaces", self.all_interfaces, self._check_interfaces)
+        self.add_field("For others", self.provides)
         self.add_field("Memory", self.memory)
         self.add_field("Most memory", self.maximum, self._check_memory)
         self.add_field("Processors", self.vcpus)
@@ -203,7 +210,7 @@ class SettingsDialog(FormDialog):
 
     @property
     def _loses_interfaces(self) -> bool:
-        return len(self._config.interfaces) > 1 and not self.network.currentData()
+        return len(self._config.upstream) > 1 and not self.network.currentData()
 
     def _show_all_interfaces(self) -> None:
         self.show_field(self.all_interfaces, self._loses_interfaces)

@@ -64,12 +64,12 @@ def hardware(domain: Domain, config: DomainConfig) -> list[Row]:
 
 def _network(config: DomainConfig, interface: Interface) -> str:
     kind = interface.kind
-    if kind == USER:
-        kind = (
-            "isolated"
-            if config.is_isolated and interface.is_plain_user
-            else "open: reaches this machine’s own services"
-        )
+    if interface.is_downstream:
+        kind = "for the domains whose network it is"
+    elif kind == USER:
+        is_apart = config.is_isolated and interface.is_plain_user
+        own = f"that of {config.network}" if config.via else "isolated"
+        kind = own if is_apart else "open: reaches this machine’s own services"
     return " ".join(filter(None, (kind, interface.source, interface.model, interface.mac)))
 
 

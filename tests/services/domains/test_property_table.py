@@ -4,7 +4,7 @@ import pytest
 
 from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.core.domain import DomainClass, DomainConfig
-from qubes_manager.core.errors import BadInput, QubesManagerError
+from qubes_manager.core.errors import BadInput, QubesManagerError, Refused
 from qubes_manager.services.domains.property_table import PROPERTIES, find_property
 from tests.services.conftest import MakeWorld, World
 
