@@ -2,7 +2,6 @@
 
 import asyncio
 from argparse import Namespace
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -155,7 +154,7 @@ def _print(domains: Sequence[Domain], names: Sequence[str], options: Namespace) 
         print("\n".join(one_cell(domain.name) for domain in domains))
         return
     columns = find_columns(names)
-    ordered = _tree(domains) if options.tree else [(0, domain) for domain in domains]
+    ordered = as_tree(domains) if options.tree else [(0, domain) for domain in domains]
     rows = []
     for depth, domain in ordered:
         row = cells(domain, columns)
@@ -166,11 +165,3 @@ def _print(domains: Sequence[Domain], names: Sequence[str], options: Namespace) 
         print("\n".join("|".join(map(one_cell, row)) for row in rows))
     else:
         print_table([column.name for column in columns], rows)
-
-
-def _tree(domains: Sequence[Domain]) -> list[tuple[int, Domain]]:
-    children: dict[str, list[Domain]] = defaultdict(list)
-    for domain in domains:
-        if domain.config.netvm:
-            children[domain.config.netvm].append(domain)
-    return as_tree(domains, children)

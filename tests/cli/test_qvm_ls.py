@@ -30,7 +30,7 @@ def test_qvm_ls_formats_filters_and_sorts(uri: str) -> None:
 
 def test_qvm_ls_draws_the_tree_of_networks() -> None:
     tree = run("qvm-ls", "-c", "test:///default", "--tree").stdout
-    assert "test" in tree
+    assert [line.split()[0] for line in tree.splitlines()] == ["NAME", "dom0", "test"]
 
 
 @pytest.mark.parametrize(

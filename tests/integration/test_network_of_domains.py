@@ -18,7 +18,7 @@ from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.network.addresses import client_addresses, client_numbers, guest_network
 from qubes_manager.network.host import nameserver
 from qubes_manager.network.upstream import NOT_RUNNING
-from tests.integration.conftest import World, remove_domain
+from tests.integration.conftest import Run, World, remove_domain
 from tests.integration.test_network import (
     bring_up,
     make_net_domain,
@@ -115,13 +115,15 @@ async def is_connected(world: World, key: DomainKey) -> None:
 
 
 async def test_what_a_domain_sends_goes_through_its_network_domain(
-    world: World, there: Outside, gate: DomainKey, client: DomainKey
+    world: World, there: Outside, gate: DomainKey, client: DomainKey, run: Run
 ) -> None:
     await is_connected(world, client)
     assert await reaches(world, client, (there.address, PORT)) == {there.address: ["SOCK_STREAM", "SOCK_DGRAM"]}
     before = (await state_of(world, gate)).counts[0][0]
     await reaches(world, client, (there.address, PORT))
     assert (await state_of(world, gate)).counts[0][0] > before
+    tree = await asyncio.to_thread(run, "qvm-ls", "--tree", "--format", "network", PROVIDER, CLIENT)
+    assert [line.split()[0] for line in tree.stdout.splitlines()] == ["NAME", PROVIDER, f"└─{CLIENT}"]
     # The rules of either hold.
     await set_rules(world, gate, "accept specialtarget=dns")
     assert await reaches(world, client, (there.address, PORT)) == {}

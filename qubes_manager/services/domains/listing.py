@@ -1,10 +1,11 @@
 """The table that qvm-ls prints: columns and formats as data."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from unicodedata import category, east_asian_width
 
-from qubes_manager.core.domain import Domain, DomainConfig
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import BadInput
 from qubes_manager.services.domains.property_table import PROPERTIES
 
@@ -138,23 +139,21 @@ def table(domains: Iterable[Domain], fields: str = FORMATS["simple"]) -> str:
     return align([column.name for column in columns], rows)
 
 
-def as_tree(domains: Sequence[Domain], children: Mapping[str, Sequence[Domain]]) -> list[tuple[int, Domain]]:
-    """The domains in the order of a tree by netvm, each with its depth."""
-    names = {domain.name for domain in domains}
-    ordered: list[tuple[int, Domain]] = []
-    seen: set[str] = set()
-
-    def add(domain: Domain, depth: int) -> None:
-        if domain.name in seen:
-            return
-        seen.add(domain.name)
-        ordered.append((depth, domain))
-        for child in children.get(domain.name, ()):
-            add(child, depth + 1)
-
+def as_tree(domains: Sequence[Domain]) -> list[tuple[int, Domain]]:
+    """The domains, each with its depth, those whose network another one is behind that one."""
+    children: defaultdict[DomainKey, list[Domain]] = defaultdict(list)
+    present = {domain.key for domain in domains}
+    top: list[Domain] = []
     for domain in domains:
-        if domain.config.netvm not in names:
-            add(domain, 0)
-    for domain in domains:
-        add(domain, 0)
-    return ordered
+        provider = DomainKey(domain.key.connection, domain.config.via)
+        (children[provider] if provider in present else top).append(domain)
+    ordered: dict[DomainKey, tuple[int, Domain]] = {}
+    # Who is in a loop is in no tree, and comes last.
+    for first in (*top, *domains):
+        waiting = [(0, first)]
+        while waiting:
+            depth, domain = waiting.pop()
+            if domain.key not in ordered:
+                ordered[domain.key] = depth, domain
+                waiting += [(depth + 1, child) for child in reversed(children[domain.key])]
+    return list(ordered.values())

@@ -50,6 +50,18 @@ def refuse_loop(store: DomainStore, domain: Domain, provider: Domain) -> None:
         raise Refused(f"“{domain.name}” would be its own network: {names}")
 
 
+def who_loses_network(going: Collection[Domain], others: Collection[Domain]) -> str:
+    """Which running domains have no network when all of *going* have ended, in words; empty for none."""
+    keys = {domain.key for domain in going}
+    names = {
+        client.name
+        for domain in going
+        for client in clients_of(domain, others)
+        if client.state.is_active and client.key not in keys
+    }
+    return f"{', '.join(sorted(names))} will have no network until it runs again." if names else ""
+
+
 def clients_of(domain: Domain, others: Collection[Domain]) -> list[Domain]:
     """Those of *others* whose network is that of *domain*, by name."""
     return sorted((d for d in others if d.config.via == domain.key.uuid), key=lambda d: d.name)

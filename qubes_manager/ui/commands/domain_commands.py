@@ -15,6 +15,7 @@ from qubes_manager.services.assembly import Services
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded, ShutdownTimedOut
 from qubes_manager.services.domains.removal import in_removal_order
 from qubes_manager.services.network.choices import network_choices
+from qubes_manager.services.network.providers import who_loses_network
 from qubes_manager.ui.actions import is_on
 from qubes_manager.ui.applications.app_commands import AppCommands
 from qubes_manager.ui.commands.clipboard_commands import ClipboardCommands
@@ -33,6 +34,7 @@ from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
 from qubes_manager.ui.feedback.tasks import Tasks
 
+_ENDINGS = ("shutdown", "kill")
 # Seconds after which a shutdown that is not done offers to wait or to kill.
 SHUTDOWN_PATIENCE = 60.0
 
@@ -147,7 +149,10 @@ class DomainCommands:
         # A rename is asked about once the new name has been typed.
         if operation_id != "rename":
             extra = await self._what_is_lost(operation_id, domains)
-            ends = self._what_ends(domains) if operation_id in ("shutdown", "kill") else ""
+            ends = self._what_ends(domains) if operation_id in _ENDINGS else ""
+            if operation_id in (*_ENDINGS, "pause"):
+                others = self._services.store.of_host(domains[0].key.connection)
+                ends = f"{ends} {who_loses_network(domains, others)}".strip()
             risk = Risk.DATA if ends else None
             takes = await self._services.guest_tools.notice(domains) if operation_id == "update-tools" else ""
             if not await self._confirmation.ask(

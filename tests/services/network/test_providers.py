@@ -1,12 +1,21 @@
 """Who is whose network."""
 
+from dataclasses import replace
+
 import pytest
 
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.interfaces import Interface
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.network.providers import clients_of, provider_named, provider_of, refuse_loop, way_out
+from qubes_manager.services.network.providers import (
+    clients_of,
+    provider_named,
+    provider_of,
+    refuse_loop,
+    way_out,
+    who_loses_network,
+)
 
 URI = "test:///x"
 
@@ -60,3 +69,12 @@ def test_who_is_started_by_another_program_has_nobodys_network() -> None:
     card = Interface("user", is_downstream=True)
     assert domain("vpn", interfaces=(card,)).config.netvm == ""
     assert domain("vpn", "gate", interfaces=(card, Interface("user"))).config.netvm == "gate"
+
+
+def test_who_ends_takes_the_network_of_those_that_go_on() -> None:
+    vpn, idle = domain("vpn"), domain("idle", "vpn")
+    work, mail = (replace(domain(name, "vpn"), state=DomainState.RUNNING) for name in ("work", "mail"))
+    everybody = [vpn, idle, work, mail]
+    assert who_loses_network([vpn], everybody) == "mail, work will have no network until it runs again."
+    assert who_loses_network([vpn, work], everybody) == "mail will have no network until it runs again."
+    assert who_loses_network([vpn, work, mail], everybody) == who_loses_network([work], everybody) == ""
