@@ -426,7 +426,7 @@ async def test_without_its_keeper_a_domain_has_no_network(world: World, net: Net
     try:
         assert await reaches(world, key, (net.there.address, PORT))
         helpers = _helpers(key.uuid)
-        os.kill(_keeper(key.uuid), signal.SIGKILL)
+        os.kill(keeper_of(key.uuid), signal.SIGKILL)
         wait_until(lambda: not any(_runs(pid) for pid in helpers), lambda: str(_helpers(key.uuid)))
         assert await reaches(world, key, (net.there.address, PORT)) == {}
         assert await world.firewalls.state(key) is None
@@ -513,7 +513,7 @@ async def test_a_made_up_error_brings_no_connection_back(world: World, net: Net,
 # The processes of a domain's network, found as anybody would find them.
 
 
-def _keeper(uuid: str) -> int:
+def keeper_of(uuid: str) -> int:
     found = subprocess.run(
         ["pgrep", "--full", f"^/usr/bin/python3 -IS .*-uuid {uuid}"], capture_output=True, text=True, check=False
     ).stdout.split()
@@ -523,7 +523,7 @@ def _keeper(uuid: str) -> int:
 
 def _helpers(uuid: str) -> list[int]:
     """The keeper and all below it."""
-    waiting, found = [_keeper(uuid)], []
+    waiting, found = [keeper_of(uuid)], []
     while waiting:
         pid = waiting.pop()
         found.append(pid)

@@ -1,14 +1,17 @@
 """A domain as the network of others: real guests, one of which forwards what the others send."""
 
 import asyncio
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qubes_manager.backend.domains.metadata import MetadataEdit
 from qubes_manager.backend.guests.tiny_guest import TinyGuest
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.domain import DomainKey
@@ -18,9 +21,11 @@ from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.network.addresses import client_addresses, client_numbers, guest_network
 from qubes_manager.network.host import nameserver
 from qubes_manager.network.upstream import NOT_RUNNING
+from qubes_manager.services.hosts.domain_access import actions_on
 from tests.integration.conftest import Run, World, remove_domain
 from tests.integration.test_network import (
     bring_up,
+    keeper_of,
     make_net_domain,
     python,
     reaches,
@@ -37,11 +42,15 @@ PROVIDER, OTHER, CLIENT, SECOND = "net-gate", "net-gate-2", "net-client", "net-c
 
 @pytest.fixture(scope="module")
 def gate_guest(python_guest: TinyGuest, tmp_path_factory: pytest.TempPathFactory) -> TinyGuest:
+    return build_gate_guest(python_guest, tmp_path_factory.mktemp("gate"))
+
+
+def build_gate_guest(python_guest: TinyGuest, folder: Path) -> TinyGuest:
     """The tiny guest with what forwards: nft, as this machine has it."""
     nft = Path(shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin") or "nft").resolve()
     listing = subprocess.run(["ldd", nft], capture_output=True, check=True, text=True).stdout
     files = {f"lib/{Path(name).name}": Path(name).read_bytes() for name in re.findall(r"=> (/\S+)", listing)}
-    return with_files(python_guest, tmp_path_factory.mktemp("gate"), files | {"usr/sbin/nft": nft.read_bytes()})
+    return with_files(python_guest, folder, files | {"usr/sbin/nft": nft.read_bytes()})
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +275,56 @@ async def test_what_goes_on_from_its_saved_state_has_the_network_that_it_had_las
     await world.hosts.refresh(client)
     assert (await state_of(world, client)).via == gate.uuid
     assert await reaches(world, client, (there.address, PORT)) == {}
+
+
+async def test_what_is_set_for_later_does_not_lead_a_running_domain_another_way(
+    world: World, there: Outside, gate: DomainKey, client: DomainKey
+) -> None:
+    await set_rules(world, gate, "")
+    await world.properties.set_netvm(client, "")
+    # Any other change is told to the running one.
+    await set_rules(world, client, "accept expire=+3000")
+    await world.properties.set_label(client, "red")
+    await world.firewalls.reload(client)
+    assert (await state_of(world, client)).via == gate.uuid
+    assert await reaches(world, client, (there.address, PORT)) == {}
+
+
+async def test_without_its_keeper_it_has_no_way_out_and_goes_on_as_it_was_set(
+    world: World, daemon: PrivateDaemon, there: Outside, gate: DomainKey, client: DomainKey
+) -> None:
+    await is_connected(world, client)
+    place = (there.address, PORT)
+    assert await reaches(world, client, place)
+    noted = daemon.folder / f"data/qubes-manager/network/{client.uuid}.rules"
+    assert f"via={gate.uuid}" in noted.read_text()
+    os.kill(keeper_of(client.uuid), signal.SIGKILL)
+    async with soon():
+        while await reaches(world, client, place):
+            await asyncio.sleep(0.2)
+    await world.properties.set_netvm(client, "isolated")
+    assert "via=" not in noted.read_text()
+    await world.properties.set_netvm(client, PROVIDER)
+    assert f"via={gate.uuid}" in noted.read_text()
+    await world.lifecycle.kill(client)
+
+
+async def test_who_is_its_own_network_by_others_doing_is_not_started(
+    world: World, gate: DomainKey, client: DomainKey
+) -> None:
+    for key in (client, gate):
+        await world.lifecycle.kill(key)
+
+    def point(edit: MetadataEdit) -> None:
+        edit.set_text("network", CLIENT, uuid=client.uuid)
+
+    actions = actions_on(world.hosts, world.store.require(gate))
+    await actions.edit_metadata(point)
+    await world.hosts.refresh(gate)
+    try:
+        for key in (client, gate):
+            with pytest.raises(Refused, match="would be its own network"):
+                await world.lifecycle.start(key)
+    finally:
+        await actions.edit_metadata(lambda edit: edit.set_text("network", None))
+        await world.hosts.refresh(gate)

@@ -117,9 +117,7 @@ class Vpn:
                 break
             await asyncio.sleep(_PAUSE)
         if tunnel.left_out:
-            notes.append(
-                f"{', '.join(tunnel.left_out)} of the file are left out: no file tells this domain what to run"
-            )
+            notes.append(f"left out of the file: {', '.join(tunnel.left_out)} (it does not say what runs here)")
         if not tunnel.dns:
             notes.append("the file names no DNS server: those whose network it is can look no names up")
         return "; ".join(notes)
