@@ -83,9 +83,9 @@ _UNITS = {"down": "MB/s", "up": "MB/s", "round trip": "ms", "connection": "ms"}
 
 async def _run(world: World, uri: str, there: Outside, guest_folder: Path) -> None:
     guest = build_python_guest(build_tiny_guest(CACHE), CACHE, guest_folder)
+    await world.hosts.load(uri)
     (guest_folder / "gate").mkdir()
     gate = await make_gate(world, uri, build_gate_guest(guest, guest_folder / "gate"), _GATE)
-    await world.hosts.load(uri)
     kinds = ("isolated", _GATE, "open")
     keys: dict[str, DomainKey] = {}
     for kind in kinds:

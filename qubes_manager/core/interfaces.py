@@ -27,6 +27,11 @@ SPELLINGS = "isolated, open, a domain that provides network, a libvirt network, 
 _MAX_SOURCE = 255
 
 
+def filter_name(uuid: str) -> str:
+    """What libvirt's network filter of a domain is called."""
+    return f"qubes-manager-{uuid}"
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """One network interface: its kind (network, bridge, user, …), what it connects to, MAC address and model."""
@@ -37,6 +42,8 @@ class Interface:
     model: str = ""
     # What serves user networking in QEMU's stead (passt), on this machine's own network.
     backend: str = ""
+    # Of libvirt's network filters the one that it has.
+    filter: str = ""
     # Whether others are connected to it, whose network the domain is.
     is_downstream: bool = False
 

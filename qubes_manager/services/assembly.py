@@ -9,6 +9,7 @@ from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.user_files import UserFiles
 
 if TYPE_CHECKING:
+    from qubes_manager.core.domain import Domain
     from qubes_manager.core.settlement import Settlement
     from qubes_manager.services.applications.app_lists import AppLists
     from qubes_manager.services.applications.app_menus import AppMenus
@@ -229,7 +230,7 @@ class Services(UserFiles):
         """Taking domains away."""
         from qubes_manager.services.domains.removal import Removal
 
-        return Removal(self.hosts, self.store, self.uses, self.roots, self.domain_files.forget)
+        return Removal(self.hosts, self.store, self.uses, self.roots, self.forget)
 
     @cached_property
     def recovery(self) -> "Recovery":
@@ -267,6 +268,11 @@ class Services(UserFiles):
         from qubes_manager.services.applications.menu_keeper import MenuKeeper
 
         return MenuKeeper(self.store, self.lists, self.menus)
+
+    async def forget(self, domain: "Domain") -> None:
+        """Take away what there is of a domain that is gone; raises HostUnreachable, TimedOut."""
+        await self.domain_files.forget(domain)
+        await self.firewalls.forget(domain)
 
     @cached_property
     def domain_files(self) -> "DomainFiles":
@@ -385,7 +391,7 @@ class Services(UserFiles):
             self.commands,
             self.defaults,
             self.ensure_broker,
-            self.domain_files.forget,
+            self.forget,
         )
 
     # Guests' windows.

@@ -17,6 +17,7 @@ from qubes_manager.backend.domains.nvram import undefine_flag
 from qubes_manager.backend.host.processors import most_vcpus
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, Job
 from qubes_manager.core.errors import Refused, TimedOut
+from qubes_manager.core.interfaces import filter_name
 from qubes_manager.core.volume_use import image_name
 from qubes_manager.core.volumes import DISC_ROLES, OwnVolume, Role
 
@@ -175,6 +176,7 @@ class DomainActions:
         def copy(domain: Handle) -> Handle:
             edited = DomainEdit(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
             edited.set_identity(uuid, name, console_log)
+            edited.rename_filter(filter_name(self._uuid), filter_name(uuid))
             own = []
             for role in (Role.ROOT, Role.PRIVATE):
                 disk = edited.config.disk(role)

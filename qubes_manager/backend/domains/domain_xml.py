@@ -8,14 +8,22 @@ from lxml.builder import E
 from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.domains.config_xml import parse_config, port_name
 from qubes_manager.backend.domains.contradictions import has_balloon, refuse_memory, refuse_vcpus
-from qubes_manager.backend.domains.interface_xml import connect_to, new_interface, put_downstream, upstream_interfaces
+from qubes_manager.backend.domains.interface_xml import (
+    connect_to,
+    new_interface,
+    put_downstream,
+    read_interface,
+    set_filter,
+    upstream_interfaces,
+)
 from qubes_manager.backend.domains.network_xml import put_isolation, take_isolation
 from qubes_manager.backend.domains.nvram import nvram_name
 from qubes_manager.backend.domains.sound_xml import put_sound, take_sound
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.crossing.ports import CROSSING_PORTS
 from qubes_manager.core.domain import DomainConfig
-from qubes_manager.core.interfaces import parse_netvm
+from qubes_manager.core.errors import Refused
+from qubes_manager.core.interfaces import filter_name, parse_netvm
 
 # On these libvirt lets others have the file below a throw-away disk from the start (qemu_validate.c).
 _SHARING_BUSES = ("virtio", "scsi", "usb")
@@ -145,6 +153,25 @@ class DomainEdit:
     def put_isolation(self, emulator: str, rules: str) -> None:
         """Let the domain's network be kept apart by *emulator*, with *rules* at its start; see network_xml.py."""
         put_isolation(self._root, emulator, rules)
+
+    def set_filter(self, name: str, kinds: Collection[str]) -> None:
+        """Let the interfaces of some *kinds* have a network filter of libvirt's.
+
+        Raises Refused where they have another one already, which may be there for a reason.
+        """
+        for element in self._root.iterfind("devices/interface"):
+            interface = read_interface(element)
+            if interface.kind not in kinds or interface.filter == name:
+                continue
+            if interface.filter and not interface.filter.startswith(filter_name("")):
+                raise Refused(f"it has the network filter “{interface.filter}” already: take that away first")
+            set_filter(element, name)
+
+    def rename_filter(self, before: str, after: str) -> None:
+        """Let interfaces that have one network filter have another one."""
+        for element in self._root.iterfind("devices/interface"):
+            if read_interface(element).filter == before:
+                set_filter(element, after)
 
     def put_downstream(self, wanted: bool) -> None:
         """Let the domain have the card by which it is the network of others, or none."""

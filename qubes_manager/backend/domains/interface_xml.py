@@ -38,13 +38,14 @@ def read_interface(element: etree._Element) -> Interface:
     """What an <interface> says."""
     kind = element.get("type", "")
     mac, model, source = element.find("mac"), element.find("model"), element.find("source")
-    backend, alias = element.find("backend"), element.find("alias")
+    backend, alias, filterref = element.find("backend"), element.find("alias"), element.find("filterref")
     return Interface(
         kind=kind,
         source=_source(kind, source) if source is not None else "",
         mac=mac.get("address", "") if mac is not None else "",
         model=model.get("type", "") if model is not None else "",
         backend=backend.get("type", "") if backend is not None else "",
+        filter=filterref.get("filter", "") if filterref is not None else "",
         is_downstream=alias is not None and alias.get("name") == DOWNSTREAM_ALIAS,
     )
 
@@ -52,6 +53,13 @@ def read_interface(element: etree._Element) -> Interface:
 def upstream_interfaces(devices: etree._Element) -> list[etree._Element]:
     """The interfaces by which a domain is connected itself, and not others to it."""
     return [element for element in devices.findall("interface") if not read_interface(element).is_downstream]
+
+
+def set_filter(element: etree._Element, name: str) -> None:
+    """Let an <interface> have a network filter of libvirt's, in place of any other."""
+    for present in element.findall("filterref"):
+        element.remove(present)
+    element.append(E.filterref(filter=name))
 
 
 def put_downstream(devices: etree._Element, wanted: bool) -> None:

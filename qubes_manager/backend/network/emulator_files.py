@@ -44,6 +44,9 @@ sys.stdout.buffer.write(archive.getvalue())
 _COMPILE_SECONDS = 60
 # Seconds. A domain that starts just now may still load modules of before; each disposable has a log of its own.
 _OLD_PROGRAM, _OLD_LOG = 3600, 30 * 24 * 3600
+# A saved domain goes on with what is noted of it.
+_OLD_RULES = 365 * 24 * 3600
+_OLD = {"program-*.zip": _OLD_PROGRAM, "*.log": _OLD_LOG, "*.log.1": _OLD_LOG, "*.rules": _OLD_RULES}
 # The first moment that the format of archives knows: what does not change is not written anew.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 
@@ -83,10 +86,16 @@ class EmulatorFiles:
         """Note what holds for a domain when it goes on from where it was saved, as its keeper does; raises OSError."""
         self._put(self.folder / f"{uuid}.rules", rules.encode(), 0o600)
 
+    def forget(self, uuid: str) -> None:
+        """Take away what is kept of the network of a domain that is gone."""
+        for ending in ("rules", "holder", "log", "log.1"):
+            with contextlib.suppress(OSError):
+                (self.folder / f"{uuid}.{ending}").unlink()
+
     def _prune(self, modules: Path) -> None:
         """Take away our modules of other versions, and logs of networks that nobody has written to for long."""
         now = time.time()
-        for pattern, age in (("program-*.zip", _OLD_PROGRAM), ("*.log", _OLD_LOG), ("*.log.1", _OLD_LOG)):
+        for pattern, age in _OLD.items():
             for path in self.folder.glob(pattern):
                 with contextlib.suppress(OSError):
                     if path != modules and now - path.stat().st_mtime > age:

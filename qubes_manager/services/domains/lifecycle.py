@@ -147,6 +147,7 @@ class Lifecycle:
         if is_made_by_us(domain):
             await self._isolation.renew(domain)
         await self.start_network(self._store.require(key))
+        await self._firewalls.prepare(self._store.require(key))
         async with self._sound.playing(key), self._roots.ready_to_start(key):
             start = actions_on(self._hosts, domain).start
             try:

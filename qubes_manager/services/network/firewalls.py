@@ -22,6 +22,7 @@ from qubes_manager.core.interfaces import ISOLATED
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
+from qubes_manager.services.network.filters import Filters, has_filter, is_filterable
 from qubes_manager.services.network.isolation import Isolation, put_isolation
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Firewalls:
         self._hosts = hosts
         self._store = store
         self._isolation = isolation
+        self._filters = Filters(hosts, store)
 
     def of(self, key: DomainKey) -> Firewall:
         """Return a domain's firewall as it was read last, with rules whose time is over: they have their numbers."""
@@ -80,6 +82,9 @@ class Firewalls:
         before = config.firewall, config.home_network
         firewall = change(config).without_expired(now)
         wanted = firewall.lines, ON if firewall.home else ""
+        if is_filterable(domain.key, config):
+            # What cannot hold is not kept either.
+            await self._filters.rules(domain.key, config, firewall)
 
         def edit(document: "MetadataEdit") -> None:
             present = document.config.firewall, document.config.home_network
@@ -94,6 +99,8 @@ class Firewalls:
     async def reload(self, key: DomainKey) -> str:
         """Let the rules that are set hold; returns where they do not, in words."""
         domain = self._store.require(key)
+        if is_filterable(key, domain.config):
+            return await self._filters.let_hold(domain, self.of(key))
         found = await self._isolation.emulator(key.connection)
         if domain.config.is_isolated and domain.config.disposal is None:
             await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
@@ -117,6 +124,18 @@ class Firewalls:
             if self.of(domain.key) == firewall:
                 return ""
         return f"the rules of “{domain.name}” are changed all the time: look again"
+
+    async def prepare(self, domain: Domain) -> None:
+        """Before a start: let the network filter be there that the domain is started with."""
+        if has_filter(domain):
+            await self._filters.let_hold(domain, self.of(domain.key))
+
+    async def forget(self, domain: Domain) -> None:
+        """Take away what is kept of the firewall of a domain that is gone."""
+        if has_filter(domain):
+            await self._filters.drop(domain.key)
+        if domain.config.is_isolated and (paths := await asyncio.to_thread(daemon_paths, domain.key.connection)):
+            await asyncio.to_thread(emulator_files(paths.volumes).forget, domain.key.uuid)
 
     async def lead(self, key: DomainKey, via: str) -> str:
         """Let a running domain have the network of the domain of a UUID, or this machine's for an empty *via*.

@@ -1,0 +1,121 @@
+"""A domain's firewall as a network filter of libvirt's (https://libvirt.org/formatnwfilter.html)."""
+
+import ipaddress
+
+import libvirt
+from lxml import etree
+from lxml.builder import E
+
+from qubes_manager.backend.connection.connection import LibvirtConnection
+from qubes_manager.backend.connection.libvirt_errors import is_unsupported
+from qubes_manager.backend.xml import parse
+from qubes_manager.core.errors import Refused
+from qubes_manager.core.firewall.filter_rules import FilterRule
+from qubes_manager.core.firewall.rules import Action, Address, Protocol
+from qubes_manager.core.interfaces import filter_name
+
+# libvirt puts rules in the order of their priorities.
+_FIRST, _LAST = -900, 1000
+_MOST = _LAST - _FIRST - 1
+# How a domain gets its addresses, and who is its neighbour (RFC 4861, types 133 to 136).
+_BASICS = (
+    ("out", E.udp(srcportstart="68", dstportstart="67")),
+    ("in", E.udp(srcportstart="67", dstportstart="68")),
+    ("out", E("udp-ipv6", srcportstart="546", dstportstart="547")),
+    ("in", E("udp-ipv6", srcportstart="547", dstportstart="546")),
+    *(("inout", E.icmpv6(type=str(kind))) for kind in range(133, 137)),
+)
+_NO_FILTER = 62  # VIR_ERR_NO_NWFILTER
+
+
+def filter_xml(uuid: str, rules: list[FilterRule], own_uuid: str = "") -> str:
+    """Return the filter for the domain of *uuid*; *own_uuid* is the filter's, where it is there already.
+
+    Raises Refused where it has more rules than libvirt can put in order.
+    """
+    if len(rules) > _MOST:
+        raise Refused(f"libvirt’s network filters have {_MOST} rules at most, and these come to {len(rules)}")
+    root = E.filter(name=filter_name(uuid), chain="root")
+    if own_uuid:
+        root.append(E.uuid(own_uuid))
+    for direction, match in _BASICS:
+        root.append(_rule("accept", direction, _FIRST - 100, match, statematch="false"))
+    for priority, rule in enumerate(rules, _FIRST):
+        action = "accept" if rule.action is Action.ACCEPT else "reject"
+        root.append(_rule(action, "out", priority, _match(rule)))
+    for every in ("all", "all-ipv6"):
+        root.append(_rule("reject", "out", _LAST, E(every)))
+        root.append(_rule("drop", "in", _LAST, E(every)))
+    return etree.tostring(root, encoding="unicode")
+
+
+def _rule(action: str, direction: str, priority: int, match: etree._Element, **more: str) -> etree._Element:
+    # An element has one parent: lxml would move the constants.
+    match = etree.fromstring(etree.tostring(match))
+    return E.rule(match, action=action, direction=direction, priority=str(priority), **more)
+
+
+def _match(rule: FilterRule) -> etree._Element:
+    attributes: dict[str, str] = {}
+    if rule.to is not None:
+        attributes |= {"dstipaddr": str(rule.to.network_address), "dstipmask": str(rule.to.prefixlen)}
+    if rule.ports:
+        attributes |= {"dstportstart": str(rule.ports.first), "dstportend": str(rule.ports.last)}
+    if rule.icmp_type is not None:
+        attributes["type"] = str(rule.icmp_type)
+    if rule.proto is Protocol.ICMP:
+        return E("icmp" if rule.version == 4 else "icmpv6", **attributes)
+    return E(f"{rule.proto or 'all'}{'' if rule.version == 4 else '-ipv6'}", **attributes)
+
+
+async def put_filter(connection: LibvirtConnection, uuid: str, rules: list[FilterRule]) -> None:
+    """Let the filter of a domain be these rules; running domains that have it have them at once.
+
+    Raises Refused where that libvirt has no filters, HostCallFailed.
+    """
+
+    def put(raw: libvirt.virConnect) -> None:
+        try:
+            own = raw.nwfilterLookupByName(filter_name(uuid)).UUIDString()
+        except libvirt.libvirtError as error:
+            if is_unsupported(error):
+                raise Refused("this libvirt has no network filters (its driver “nwfilter”)") from error
+            if error.get_error_code() != _NO_FILTER:
+                raise
+            own = ""
+        raw.nwfilterDefineXML(filter_xml(uuid, rules, own))
+
+    await connection.call("set a domain’s network filter", put)
+
+
+async def drop_filter(connection: LibvirtConnection, uuid: str) -> None:
+    """Take the filter of a domain away, where there is one that nobody has."""
+
+    def drop(raw: libvirt.virConnect) -> None:
+        try:
+            raw.nwfilterLookupByName(filter_name(uuid)).undefine()
+        except libvirt.libvirtError:
+            # A disposable may still have its template's.
+            return
+
+    await connection.call("take a domain’s network filter away", drop)
+
+
+async def dns_of_network(connection: LibvirtConnection, name: str) -> list[Address]:
+    """Return the addresses by which a network's own DNS is asked: this machine's in it; none where it has no DNS."""
+
+    def read(raw: libvirt.virConnect) -> str:
+        return str(raw.networkLookupByName(name).XMLDesc())
+
+    root = parse(await connection.call(f"read the network “{name}”", read))
+    dns = root.find("dns")
+    if dns is not None and dns.get("enable") == "no":
+        return []
+    return [found for element in root.iterfind("ip") if (found := _address(element.get("address", "")))]
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
