@@ -32,10 +32,9 @@ def system_daemon() -> Iterator[str]:
         lines += [f"mkdir -p {place}", f"mount --bind {own} {place}"]
     # Debian's package makes its user, who must be known even where it is not used.
     for name, line in (("passwd", "libvirt-qemu:x:64055:64055::/:/bin/false"), ("group", "libvirt-qemu:x:64055:")):
-        place = Path("/etc", name)
-        text = place.read_text()
+        text = Path("/etc", name).read_text()
         (folder / name).write_text(text if "libvirt-qemu:" in text else f"{text.rstrip()}\n{line}\n")
-        lines.append(f"mount --bind {folder / name} {place}")
+        lines.append(f"mount --bind {folder / name} /etc/{name}")
     (folder / "etc-libvirt/libvirtd.conf").write_text(_CONFIG)
     (folder / "etc-libvirt/qemu.conf").write_text('stdio_handler = "file"\nuser = "root"\ngroup = "root"\n')
     program = shutil.which("libvirtd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "libvirtd"
