@@ -92,11 +92,8 @@ async def test_rules_become_a_filter_and_what_it_cannot_say_is_not_kept(
         assert why in done.stderr
     assert firewall(uri, "--raw", "work").stdout == "action=accept\n"
     assert filters(raw) == {}
-    for words in (
-        ("add", "--before", "0", "drop", "192.0.2.1"),
-        ("add", "--before", "0", "accept", "specialtarget=dns"),
-    ):
-        done = firewall(uri, "work", *words)
+    for rule in (("drop", "192.0.2.1"), ("accept", "specialtarget=dns")):
+        done = firewall(uri, "work", "add", "--before", "0", *rule)
         assert (done.returncode, done.stderr) == (0, "")
     [kept] = filters(raw).values()
     assert kept.get("name") == filter_of(raw, "work") == NAME

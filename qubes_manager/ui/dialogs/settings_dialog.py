@@ -92,7 +92,7 @@ class SettingsDialog(FormDialog):
             field.setEnabled(domain.persistent)
             field.setToolTip(plain_tip(_LATER))
         self.provides.setEnabled(domain.persistent)
-        self.network.setToolTip(_AT_ONCE_OR_LATER)
+        self.network.setToolTip(plain_tip(_AT_ONCE_OR_LATER))
         self._judge_changes()
         self.policy = policy_button()
         self.finish(self.name if self.name.isEnabled() else self.label, self.policy)
