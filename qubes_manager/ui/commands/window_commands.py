@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PySide6.QtWidgets import QDialog, QWidget
 
+from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.progress import Progress
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.files.logs import BUILD_LOG
+from qubes_manager.services.files.tunnel_file import read_tunnel
 from qubes_manager.services.hosts.store import HostPhase
 from qubes_manager.services.network.choices import network_choices
 from qubes_manager.ui.commands.domain_commands import DomainCommands
@@ -135,6 +138,9 @@ class WindowCommands:
         if await finished(dialog) != QDialog.DialogCode.Accepted:
             return
         uri, request = dialog.request()
+        if file := dialog.tunnel_file:
+            await self._new_vpn(uri, request, file)
+            return
         start = dialog.start.isChecked()
         key = await self._jobs.run(
             f"Making “{request.name}”",
@@ -145,6 +151,17 @@ class WindowCommands:
             await services.lifecycle.start(key, request.passphrase)
         else:
             self._messages.show_message(Level.INFO, f"“{request.name}” is made; start it when you like.")
+
+    async def _new_vpn(self, uri: str, request: CreationRequest, file: Path) -> None:
+        vpn = self._services.vpn
+        tunnel = await asyncio.to_thread(read_tunnel, file)
+        key, note = await self._jobs.run(
+            f"Making “{request.name}”", lambda progress: vpn.create(uri, request, tunnel, progress=progress)
+        )
+        self._select([key])
+        how = "choose it as the network of others in their settings."
+        text = f"“{request.name}” runs: {how}{f' {note[:1].upper()}{note[1:]}.' if note else ''}"
+        self._messages.show_message(Level.WARNING if note else Level.INFO, text)
 
     async def _new_disposable(self) -> None:
         """Make a disposable: one that runs until it is shut down, or one that has a name and stays in the list."""

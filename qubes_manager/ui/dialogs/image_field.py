@@ -1,4 +1,4 @@
-"""Fields for an image file and its checksum."""
+"""Fields for files that domains are made of: an image and its checksum, a tunnel."""
 
 import asyncio
 from pathlib import Path
@@ -13,6 +13,7 @@ from qubes_manager.services.files.checksum_lists import checksum_for
 _IMAGES = (
     "Disk images (*.qcow2 *.img *.raw *.iso *.vmdk *.vdi *.vhdx *.qcow2.xz *.img.xz *.raw.xz *.gz *.zst);;All files (*)"
 )
+_TUNNELS = "WireGuard files (*.conf);;All files (*)"
 
 
 class _TextWithButton(QWidget):
@@ -58,6 +59,19 @@ class ImageField(_TextWithButton):
     def choose(self) -> None:
         """Let the user choose the image."""
         self._open("Choose a disk image or an ISO", _IMAGES).fileSelected.connect(self.line.setText)
+
+
+class TunnelField(_TextWithButton):
+    """The path of a WireGuard file."""
+
+    def __init__(self) -> None:
+        super().__init__("the file for wg-quick, as you got it", "Choose…", "Choose the WireGuard file")
+        self.path = self.line
+        self.line.setAccessibleName("WireGuard file")
+
+    def choose(self) -> None:
+        """Let the user choose the file."""
+        self._open("Choose a WireGuard file", _TUNNELS).fileSelected.connect(self.line.setText)
 
 
 class ChecksumField(_TextWithButton):

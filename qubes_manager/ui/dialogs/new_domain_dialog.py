@@ -20,7 +20,7 @@ from qubes_manager.core.names import check_name
 from qubes_manager.core.values import MAX_MEMORY_MIB, MAX_VCPUS
 from qubes_manager.services.network.choices import APART, NONE, Choice
 from qubes_manager.ui.dialogs.form_dialog import FormDialog, label_box, number_box
-from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField
+from qubes_manager.ui.dialogs.image_field import ChecksumField, ImageField, TunnelField
 from qubes_manager.ui.look.fields import ComboBox
 
 _GIB = 1 << 30
@@ -34,16 +34,18 @@ class Kind:
     klass: DomainClass
     from_template: bool
     for_disposables: bool = False
+    for_tunnel: bool = False
 
 
 KINDS = (
     Kind("AppVM: a fresh system from a template at each start", DomainClass.APP, True),
     Kind("AppVM that disposables are made of", DomainClass.APP, True, True),
+    Kind("AppVM for a VPN: others go through its tunnel, or nowhere", DomainClass.APP, True, for_tunnel=True),
     Kind("StandaloneVM: a template’s system of its own", DomainClass.STANDALONE, True),
     Kind("StandaloneVM from a disk image or an ISO", DomainClass.STANDALONE, False),
     Kind("TemplateVM from a disk image", DomainClass.TEMPLATE, False),
 )
-_FIRST_WITH_IMAGE = 3
+_FIRST_WITH_IMAGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class NewDomainDialog(FormDialog):
         self.template, self.network, self.pool = ComboBox(), ComboBox(), ComboBox()
         self.image = ImageField()
         self.checksum = ChecksumField(self.image)
+        self.tunnel = TunnelField()
         self.cloud = QCheckBox("It is a cloud image: give it a user and an agent")
         self.uefi = QCheckBox("Boot it by UEFI")
         self.memory = number_box(64, MAX_MEMORY_MIB, DEFAULT_MEMORY, " MiB")
@@ -102,6 +105,7 @@ class NewDomainDialog(FormDialog):
         self.add_field("Checksum", self.checksum, self._check_checksum)
         self.add_field("Cloud image", self.cloud)
         self.add_field("Firmware", self.uefi)
+        self.add_field("WireGuard file", self.tunnel, self._check_tunnel)
         self.add_field("Network", self.network)
         self.add_field("Private data", self.private)
         self.add_field("Passphrase", self.passphrase, self._check_passphrase)
@@ -113,7 +117,7 @@ class NewDomainDialog(FormDialog):
         self.add_field("Then", self.start)
 
     def _connect(self) -> None:
-        for field in (self.name, self.image.path, self.checksum.text, self.passphrase):
+        for field in (self.name, self.image.path, self.checksum.text, self.passphrase, self.tunnel.path):
             field.textChanged.connect(self.validate)
         self.connection.currentTextChanged.connect(lambda _text: self._take_offer())
         self.kind.currentIndexChanged.connect(lambda _index: self._show_kind())
@@ -157,8 +161,12 @@ class NewDomainDialog(FormDialog):
             (self.checksum, not kind.from_template),
             (self.cloud, not kind.from_template),
             (self.uefi, not kind.from_template),
+            (self.tunnel, kind.for_tunnel),
+            (self.network, not kind.for_tunnel),
             (self.private, is_app),
-            (self.passphrase, is_app),
+            # It starts by itself, when a domain does whose network it is.
+            (self.passphrase, is_app and not kind.for_tunnel),
+            (self.start, not kind.for_tunnel),
         ):
             self.show_field(field, shown)
         self.validate()
@@ -181,9 +189,18 @@ class NewDomainDialog(FormDialog):
         if not self._kind.from_template and self.checksum.value:
             parse_checksum(self.checksum.value)
 
+    def _check_tunnel(self) -> None:
+        if self._kind.for_tunnel and not self.tunnel.value:
+            raise BadInput("WireGuard file", "", "choose the file of the tunnel")
+
     def _check_passphrase(self) -> None:
         if self._kind.klass is DomainClass.APP and self.passphrase.text():
             check_passphrase(self.passphrase.text())
+
+    @property
+    def tunnel_file(self) -> Path | None:
+        """The file of the tunnel that the domain is made for; None for any other domain."""
+        return Path(self.tunnel.value) if self._kind.for_tunnel else None
 
     def request(self) -> tuple[str, CreationRequest]:
         """The connection and what to make on it."""
@@ -202,7 +219,7 @@ class NewDomainDialog(FormDialog):
             vcpus=self.vcpus.value(),
             netvm=self.network.currentData(),
             private_size=self.private.value() * _GIB,
-            passphrase=self.passphrase.text() if is_app else "",
+            passphrase=self.passphrase.text() if is_app and not kind.for_tunnel else "",
             template_for_dispvms=kind.for_disposables,
             pool=self.pool.currentData() or "",
         )

@@ -1,10 +1,12 @@
 """The form by which domains are made."""
 
+from pathlib import Path
+
 from PySide6.QtWidgets import QWidget
 
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.services.network.choices import APART, NONE
-from qubes_manager.ui.dialogs.new_domain_dialog import NewDomainDialog, Offer
+from qubes_manager.ui.dialogs.new_domain_dialog import KINDS, NewDomainDialog, Offer
 
 NETWORKS = [APART, NONE]
 
@@ -42,6 +44,27 @@ def test_with_a_template_name_and_colour_are_enough(parent: QWidget) -> None:
     dialog.kind.setCurrentIndex(1)
     dialog.passphrase.clear()
     assert dialog.request()[1].template_for_dispvms
+
+
+def test_a_domain_for_a_vpn_needs_its_file_and_no_network(parent: QWidget) -> None:
+    dialog = NewDomainDialog(parent, [Offer("test:///x", ["debian-13"], "debian-13")], lambda *_: False)
+    dialog.show()
+    assert not dialog.tunnel.isVisible()
+    assert dialog.tunnel_file is None
+    dialog.name.setText("vpn")
+    dialog.passphrase.setText("a long enough one")
+    dialog.kind.setCurrentIndex([kind.for_tunnel for kind in KINDS].index(True))
+    assert dialog.tunnel.isVisible()
+    assert not any(field.isVisible() for field in (dialog.network, dialog.passphrase, dialog.start))
+    assert not dialog.ok.isEnabled()
+    dialog.tunnel.path.setText("/some/provider.conf")
+    assert dialog.ok.isEnabled()
+    _uri, request = dialog.request()
+    request.check()
+    assert (request.klass, request.passphrase) == (DomainClass.APP, "")
+    assert dialog.tunnel_file == Path("/some/provider.conf")
+    dialog.kind.setCurrentIndex(0)
+    assert dialog.tunnel_file is None
 
 
 def test_a_default_network_that_no_list_has_is_offered_all_the_same(parent: QWidget) -> None:
