@@ -114,7 +114,7 @@ def _peer(section: Mapping[str, str], number: int) -> Peer:
     if endpoint := section.get("endpoint", "").strip():
         host, _, digits = endpoint.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if "/" in host:
+        if "/" in host or "%" in host:
             raise BadInput(f"{where} Endpoint", host[:80], "give a host’s name or address, a colon and a port")
         parse_host(host, f"{where} Endpoint")
         port = parse_number(digits, f"{where} Endpoint", 1, 65535)
@@ -136,6 +136,9 @@ def _each(section: Mapping[str, str], where: str, key: str, read: Callable[[str]
     for word in section.get(key, "").split(","):
         if not word.strip():
             continue
+        # An address of IPv6 may have any text behind this.
+        if "%" in word:
+            raise BadInput(f"{where} {key}", word.strip()[:80], "give addresses without a scope")
         try:
             found.append(read(word.strip()))
         except ValueError:

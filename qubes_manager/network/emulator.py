@@ -41,7 +41,8 @@ def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
     rules = os.environ.pop(RULES, "")
     uuid = netdevs.domain_uuid(words)
     if netdevs.goes_on(words):
-        rules = last_rules(folder, uuid) or rules
+        # The variable is that of its start: another domain may have become its network since.
+        rules = last_rules(folder, uuid)
     cards = netdevs.user_netdevs(words)
     if not cards:
         os.execv(qemu, [qemu, *words])  # noqa: S606 - libvirt's own words
@@ -57,7 +58,10 @@ def main(qemu: str, folder: str, words: "Sequence[str]") -> NoReturn:
 
 
 def last_rules(folder: str, uuid: str) -> str:
-    """What held for a domain when it was saved, which may have changed since it was started; empty when not known."""
+    """What held for a domain when it was saved, which may have changed since it was started; empty when not known.
+
+    Nothing is let through then, and nowhere, until the manager says what is to hold.
+    """
     try:
         with open(f"{folder}/{uuid}{LAST}") as file:  # noqa: PTH123 - pathlib takes 5 ms of a start to load
             return file.read()

@@ -184,19 +184,19 @@ class Keeper:
 
     async def _lead(self, via: str) -> None:
         """Let the network be that of another domain, or this machine's for an empty *via*; raises OSError."""
-        await self._way.lead(via)
+        try:
+            await self._way.lead(via)
+        finally:
+            self._note()
         self._names.ask(through(self._inside) if via else here())
-        self._note()
 
     def _note(self) -> None:
         """Note what holds, for when the domain is saved and goes on."""
         place = self._folder / f"{self._uuid}{LAST}"
         try:
             new = place.with_suffix(f"{LAST}.new")
-            if self._way.via is NOWHERE:
-                place.unlink(missing_ok=True)
-                return
-            new.write_text(rules_text(self._firewall, self._way.via), "utf-8")
+            # Nobody reads rules in nothing: who goes on from there is let nowhere until it is said where to.
+            new.write_text("" if self._way.via is NOWHERE else rules_text(self._firewall, self._way.via), "utf-8")
             new.replace(place)
         except OSError as error:
             self._log(f"what holds cannot be noted: {error}")

@@ -295,7 +295,9 @@ class Services(UserFiles):
         """Making domains that lead others through a tunnel."""
         from qubes_manager.services.making.vpn import Vpn
 
-        return Vpn(self.creation, self.firewalls, self.lifecycle, self.commands, self.removal)
+        return Vpn(
+            self.store, self.isolation, self.creation, self.firewalls, self.lifecycle, self.commands, self.removal
+        )
 
     @cached_property
     def cloning(self) -> "Cloning":

@@ -71,6 +71,8 @@ def test_what_is_written_is_read_back_and_runs_nothing() -> None:
         ("0.0.0.0/0, ::/0", "everything", "allowedips"),
         ("address=10.64.0.2/32,fd00::2/128", "address=$(reboot)", "address"),
         ("address=10.64.0.2/32,fd00::2/128", "", "Address"),
+        ("fd00::2/128", "fe80::1%x\n  PostUp = reboot", "address"),
+        ("[2001:db8::1]:443", "[fe80::1%$(reboot)]:443", "Endpoint"),
         ("10.64.0.1, corp.example", "10.64.0.1; reboot", "DNS"),
         ("10.64.0.1, corp.example", "1.1.1.1:53", "DNS"),
         ("MTU = 1380", "MTU = 1380; reboot", "MTU"),

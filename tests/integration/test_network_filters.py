@@ -98,7 +98,8 @@ async def test_rules_become_a_filter_and_what_it_cannot_say_is_not_kept(
     [kept] = filters(raw).values()
     assert kept.get("name") == filter_of(raw, "work") == NAME
     # What the network's own DNS answers is let through, and nothing else of this machine.
-    own = [rule for rule in kept.iterfind("rule") if rule[0].get("dstipaddr") == "192.168.177.1"]
+    ours = [rule for rule in kept.iterfind("rule") if len(rule) and int(rule.get("priority", "")) > -1000]
+    own = [rule for rule in ours if rule[0].get("dstipaddr") == "192.168.177.1"]
     assert [(rule.get("action"), rule[0].tag, rule[0].get("dstportstart")) for rule in own] == [
         ("accept", "udp", "53"),
         ("accept", "tcp", "53"),
@@ -133,6 +134,30 @@ async def test_a_filter_of_somebody_elses_stays(system: World, uri: str, raw: li
     assert done.returncode == 1
     assert "it has the network filter “theirs” already" in done.stderr
     assert filter_of(raw, "work") == "theirs"
+    assert set(raw.listNWFilters()) == {"theirs"}
+    assert firewall(uri, "--raw", "work").stdout == "action=accept\n"
+
+
+async def test_a_network_that_is_given_back_has_the_filter_again(
+    system: World, uri: str, raw: libvirt.virConnect
+) -> None:
+    assert firewall(uri, "work", "add", "--before", "0", "drop", "192.0.2.1").returncode == 0
+    key = DomainKey(uri, UUID)
+    await system.hosts.refresh(key)
+    await system.properties.set_netvm(key, "")
+    await system.properties.set_netvm(key, "lan")
+    assert filter_of(raw, "work") == NAME
+    # Taken away by another program, and a card that has come: each has it at the next start.
+    xml = raw.lookupByName("work").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    bare = xml.replace(f"<filterref filter='{NAME}'/>", "")
+    assert bare != xml
+    raw.defineXML(
+        bare.replace("</interface>", "</interface><interface type='bridge'><source bridge='br0'/></interface>", 1)
+    )
+    await system.hosts.refresh(key)
+    await system.firewalls.prepare(system.store.require(key))
+    root = etree.fromstring(raw.lookupByName("work").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    assert root.xpath("//interface/filterref/@filter") == [NAME, NAME]
 
 
 async def test_who_gives_network_there_is_told_that_it_cannot(system: World, uri: str) -> None:

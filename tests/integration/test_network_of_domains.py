@@ -258,10 +258,16 @@ async def test_none_is_its_own_network_and_what_others_need_stays(
         await world.removal.remove(gate)
 
 
-async def test_it_is_started_with_what_needs_it(world: World, gate: DomainKey, client: DomainKey) -> None:
+async def test_it_is_started_with_what_needs_it(
+    world: World, daemon: PrivateDaemon, python_guest: TinyGuest, gate: DomainKey, client: DomainKey
+) -> None:
+    other = await make_net_domain(world, daemon.uri, python_guest, SECOND, start=False)
+    await world.properties.set_netvm(other, PROVIDER)
     await world.lifecycle.kill(client)
     await world.lifecycle.kill(gate)
-    await world.lifecycle.start(client)
+    # Both at once, as those who choose both rows do.
+    await asyncio.gather(world.lifecycle.start(client), world.lifecycle.start(other))
+    remove_domain(daemon.uri, SECOND)
     await world.hosts.refresh(gate)
     assert world.existing(PROVIDER).state.is_active
 
@@ -277,11 +283,32 @@ async def test_what_goes_on_from_its_saved_state_has_the_network_that_it_had_las
     await set_rules(world, gate, "")
     await world.properties.set_netvm(client, PROVIDER)
     await is_connected(world, client)
-    for words in (["managedsave", CLIENT], ["start", CLIENT]):
-        await asyncio.to_thread(subprocess.run, ["virsh", "-c", daemon.uri, *words], check=True, capture_output=True)
+    noted = daemon.folder / f"data/qubes-manager/network/{client.uuid}.rules"
+
+    async def save(name: str = CLIENT) -> None:
+        words = ["virsh", "-c", daemon.uri, "managedsave", name]
+        await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
+
+    await save()
+    words = ["virsh", "-c", daemon.uri, "start", CLIENT]
+    await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
     await world.hosts.refresh(client)
     assert (await state_of(world, client)).via == gate.uuid
     assert await reaches(world, client, (there.address, PORT)) == {}
+    # What nobody could note leads nowhere, and not by the way of its first start; the manager knows better.
+    await save()
+    noted.unlink()
+    await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
+    await world.hosts.refresh(client)
+    state = await state_of(world, client)
+    assert (state.via, state.rules) == ("", "")
+    assert state.trouble
+    assert await reaches(world, client, (there.address, PORT)) == {}
+    await save()
+    await set_rules(world, gate, "accept")
+    await world.lifecycle.start(client)
+    await is_connected(world, client)
+    await until_reaches(world, client, (there.address, PORT))
 
 
 async def test_what_is_set_for_later_does_not_lead_a_running_domain_another_way(
@@ -293,6 +320,13 @@ async def test_what_is_set_for_later_does_not_lead_a_running_domain_another_way(
     await set_rules(world, client, "accept expire=+3000")
     await world.properties.set_label(client, "red")
     await world.firewalls.reload(client)
+    assert (await state_of(world, client)).via == gate.uuid
+    # Nor does “open”, for which its record is another one by now; the row says what it runs with.
+    await world.properties.set_netvm(client, "open")
+    await world.properties.set_label(client, "green")
+    assert world.store.require(client).config.via == gate.uuid
+    assert (await world.properties.stored(client)).config.netvm == "open"
+    await set_rules(world, client, "accept expire=+2000")
     assert (await state_of(world, client)).via == gate.uuid
     assert await reaches(world, client, (there.address, PORT)) == {}
 

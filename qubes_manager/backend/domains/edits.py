@@ -119,7 +119,8 @@ def edit_config(domain: Handle, name: str, change: Callable[[DomainEdit], None])
 def edit_metadata(domain: Handle, name: str, change: Callable[[MetadataEdit], None]) -> None:
     """Apply *change*, which may be called several times, to our metadata, now and for later starts.
 
-    A running domain may have been started with something else: what later starts say is what it says then.
+    A running domain may have been started with something else: but for its network, which is what it runs with, it says
+    then what later starts say.
     """
 
     def read() -> str:
@@ -132,21 +133,24 @@ def edit_metadata(domain: Handle, name: str, change: Callable[[MetadataEdit], No
         return edit.xml()
 
     def writer(_before: str, wanted: str) -> Callable[[], object]:
-        return partial(domain.setMetadata, _ELEMENT, wanted, metadata.PREFIX, metadata.NAMESPACE, _affected(domain))
+        config = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else _affected(domain)
+        return partial(domain.setMetadata, _ELEMENT, wanted, metadata.PREFIX, metadata.NAMESPACE, config)
 
     with edit_lock(domain.UUIDString(), name):
         _Edit(read, changed, writer, _same_xml).run(name)
-        _carry_to_running(domain, read())
+        _carry_to_running(domain, read(), changed)
         carry_to_saved(domain)
 
 
-def _carry_to_running(domain: Handle, wanted: str) -> None:
-    """Let a running domain's record be that of its later starts too, where the write was not needed for those."""
+def _carry_to_running(domain: Handle, stored: str, change: Callable[[str], str]) -> None:
+    """Let a running domain's record be that of its later starts, but for its network; *change* is made there too."""
     if not (domain.isPersistent() and domain.isActive()):
         return
     live = libvirt.VIR_DOMAIN_AFFECT_LIVE
     try:
-        if not _same_xml(_metadata(domain, _ELEMENT, metadata.NAMESPACE, live), wanted):
+        present = _metadata(domain, _ELEMENT, metadata.NAMESPACE, live)
+        wanted = change(metadata.with_network_of(stored, present))
+        if not _same_xml(present, wanted):
             domain.setMetadata(_ELEMENT, wanted, metadata.PREFIX, metadata.NAMESPACE, live)
     except libvirt.libvirtError:
         # It may have ended meanwhile.

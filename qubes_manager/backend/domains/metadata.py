@@ -190,6 +190,10 @@ class MetadataEdit:
         for key, attribute in attributes.items():
             _set_or_remove(found, key, attribute)
 
+    def take_network(self, config: DomainConfig) -> None:
+        """Set whose network it is as *config* says it."""
+        self.set_text("network", config.network or None, uuid=config.network_uuid)
+
     def set_number(self, name: str, value: int) -> None:
         """Set the element *name* to a number; 0 takes it away."""
         self.set_text(name, str(value) if value else None)
@@ -304,6 +308,13 @@ class MetadataEdit:
         return etree.SubElement(self._root, self._qualify(name))
 
 
+def with_network_of(text: str, other: str) -> str:
+    """Our element *text* with what *other*, which may be empty, says of whose network it is."""
+    edit = MetadataEdit.of_text(text)
+    edit.take_network(MetadataEdit.of_text(other).config)
+    return edit.xml()
+
+
 def new_element() -> etree._Element:
     """Our element, empty, for a domain's XML."""
     return etree.Element(_DOMAIN, nsmap={PREFIX: NAMESPACE})
@@ -320,7 +331,7 @@ def for_new_domain(config: DomainConfig) -> etree._Element:
     edit.set_text("include_in_backups", None if config.include_in_backups else "False")
     edit.set_text("template_for_dispvms", "True" if config.template_for_dispvms else None)
     edit.set_text("provides_network", "True" if config.provides_network else None)
-    edit.set_text("network", config.network or None, uuid=config.network_uuid)
+    edit.take_network(config)
     edit.set_text("firewall", config.firewall, home=config.home_network)
     edit.set_text("audiovm", config.audiovm or None)
     edit.set_text("muted", "True" if config.muted else None)

@@ -5,7 +5,9 @@ from lxml import etree
 
 from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.connection.subscriptions import Handle
+from qubes_manager.backend.domains import metadata
 from qubes_manager.backend.xml import parse
+from qubes_manager.core.domain import DomainConfig
 
 # The parts that say nothing of the machine: they can change while its memory waits.
 _CARRIED = ("title", "description", "metadata")
@@ -27,8 +29,12 @@ def carry_to_saved(domain: Handle) -> None:
 
 def _carried(stored: str, saved: str) -> str:
     source, target = parse(stored), parse(saved)
+    # Whose network it has is what it runs with; what is set by now is for its next start.
+    network = DomainConfig(**metadata.read_from(target.find("metadata")))
     for name in _CARRIED:
         for old in target.findall(name):
             target.remove(old)
         target.extend(source.findall(name))
+    if (ours := metadata.find_ours(target.find("metadata"))) is not None:
+        metadata.MetadataEdit.of_element(ours).take_network(network)
     return etree.tostring(target, encoding="unicode")

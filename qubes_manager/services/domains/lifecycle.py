@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 
@@ -77,6 +78,7 @@ class Lifecycle:
         self._isolation = isolation
         self._firewalls = firewalls
         self._before_shutdown = before_shutdown
+        self._starting_network: defaultdict[DomainKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self, key: DomainKey, passphrase: str = "") -> bool:
         """Start a halted domain, or let a paused one go on; one that runs by now is left alone.
@@ -97,10 +99,11 @@ class Lifecycle:
         return True
 
     async def start_network(self, domain: Domain) -> None:
-        """Start the domains that *domain*'s network goes through, where they do not run.
+        """Start the domains that *domain*'s network goes through, where they do not run, and make its network filter.
 
         Raises Refused where one is gone or cannot be started, which says why.
         """
+        await self._firewalls.prepare(domain)
         way = list(way_out(self._store, domain))
         if way:
             refuse_loop(self._store, domain, way[0])
@@ -111,11 +114,15 @@ class Lifecycle:
             )
         # The furthest first: what the others need as they start is there.
         for provider in reversed(way):
-            if provider.state.is_active:
-                continue
             try:
-                await self.start(provider.key)
+                # Those that have the same network are started at once, more often than not.
+                async with self._starting_network[provider.key]:
+                    await self.start(provider.key)
             except QubesManagerError as error:
+                # Another program may have been sooner.
+                await self._hosts.refresh(provider.key)
+                if self._store.require(provider.key).state.is_active:
+                    continue
                 raise Refused(
                     f"“{domain.name}” has the network of “{provider.name}”, which cannot be started: {error}",
                     error.details,
@@ -147,7 +154,6 @@ class Lifecycle:
         if is_made_by_us(domain):
             await self._isolation.renew(domain)
         await self.start_network(self._store.require(key))
-        await self._firewalls.prepare(self._store.require(key))
         async with self._sound.playing(key), self._roots.ready_to_start(key):
             start = actions_on(self._hosts, domain).start
             try:
@@ -169,8 +175,11 @@ class Lifecycle:
 
     async def _let_rules_hold(self, key: DomainKey) -> None:
         try:
-            if note := await self._firewalls.reload(key):
-                log.warning("%s", note)
+            domain = self._store.require(key)
+            led = await self._firewalls.lead(key, domain.config.via) if domain.config.is_isolated else ""
+            for note in (led, await self._firewalls.reload(key)):
+                if note:
+                    log.warning("%s", note)
         except QubesManagerError as error:
             log.warning("the rules of its network were not set: %s", error)
 

@@ -72,12 +72,16 @@ class NetworkProperties(PropertyEdits):
 
         await self._configure(key, Aim("netvm", via or netvm, _network), change)
         now = self._domain(key)
-        if is_apart and now.state.is_active and now.config.is_isolated:
+        notes = []
+        if "/session" not in key.connection and now.config.firewall is not None:
+            # A card that has come, or is on another network, has no filter yet.
+            notes = [await self._firewalls.reload(key)]
+        elif is_apart and now.state.is_active and now.config.is_isolated:
             # The record of the running one too, from which its keeper is told.
             await self._edit(key, put_network)
-            for note in (await self._firewalls.lead(key, via), await self._firewalls.reload(key)):
-                if note:
-                    log.warning("%s", note)
+            notes = [await self._firewalls.lead(key, via), await self._firewalls.reload(key)]
+        for note in filter(None, notes):
+            log.warning("%s", note)
 
     async def set_provides_network(self, key: DomainKey, value: bool) -> None:
         """Whether others may have a domain's network, from its next start on."""

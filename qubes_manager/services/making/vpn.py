@@ -6,12 +6,13 @@ machine's. So whatever breaks in it, what others send goes through the tunnel or
 
 import asyncio
 import contextlib
+import logging
 import time
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from qubes_manager.core.creation_request import CreationRequest
-from qubes_manager.core.domain import DomainClass, DomainKey
+from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
 from qubes_manager.core.firewall.firewall import HOME_NETWORKS, Firewall
 from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Ports, Protocol
@@ -21,8 +22,13 @@ from qubes_manager.core.wireguard import Tunnel
 from qubes_manager.services.domains.guest_commands import GuestCommands
 from qubes_manager.services.domains.lifecycle import Lifecycle
 from qubes_manager.services.domains.removal import Removal
+from qubes_manager.services.hosts.store import DomainStore
 from qubes_manager.services.making.creation import Creation
 from qubes_manager.services.network.firewalls import Firewalls
+from qubes_manager.services.network.isolation import Isolation
+from qubes_manager.services.network.providers import provider_named
+
+log = logging.getLogger(__name__)
 
 # As guest/debian/vpn.sh reads it.
 _PLACE = "/rw/config/vpn/wireguard.conf"
@@ -45,12 +51,16 @@ class Vpn:
 
     def __init__(
         self,
+        store: DomainStore,
+        isolation: Isolation,
         creation: Creation,
         firewalls: Firewalls,
         lifecycle: Lifecycle,
         commands: GuestCommands,
         removal: Removal,
     ) -> None:
+        self._store = store
+        self._isolation = isolation
         self._creation = creation
         self._firewalls = firewalls
         self._lifecycle = lifecycle
@@ -62,41 +72,51 @@ class Vpn:
     ) -> tuple[DomainKey, str]:
         """Make one, which runs then, and return what its user should know; on any error nothing is left behind.
 
-        Names of servers are looked up now, and their addresses stay: who answers DNS later has no part in where the
-        tunnel leads. Raises BadInput, Refused, NotFound, HostCallFailed, Cancelled.
+        Its own network is this machine's, or that of another domain where *request* names one. Names of servers are
+        looked up now, and their addresses stay: who answers DNS later has no part in where the tunnel leads. Raises
+        BadInput, Refused, NotFound, HostCallFailed, Cancelled.
         """
         if request.klass is not DomainClass.APP:
             raise BadInput("class", request.klass, "a domain for a tunnel is an AppVM: what it keeps is its tunnel")
+        if trouble := (await self._isolation.emulator(uri)).trouble:
+            raise Refused(f"no domain can have a network of its own to give there: {trouble}")
+        provider = provider_named(self._store, uri, request.netvm)
         progress.step("Looking for the tunnel’s servers")
-        tunnel = await self._with_addresses(tunnel)
-        request = replace(request, netvm=ISOLATED, provides_network=True)
+        tunnel = await self._with_addresses(tunnel, provider)
+        request = replace(request, netvm=provider.name if provider else ISOLATED, provides_network=True)
         key = await self._creation.create(uri, request, progress=progress)
         try:
             progress.step("Letting it reach its servers only")
             firewall = tunnel_firewall(tunnel)
-            await self._firewalls.change(key, lambda _before: firewall)
+            if note := await self._firewalls.change(key, lambda _before: firewall):
+                raise Refused(note)
             progress.step(f"Starting “{request.name}”")
-            await self._lifecycle.start(key)
-            await self._store(key, request, tunnel)
+            await self._lifecycle.start(key, request.passphrase)
+            await self._put(key, request, tunnel)
             progress.step("Waiting for the tunnel’s server")
             return key, await self._note(key, tunnel)
         except BaseException:
             await asyncio.shield(self._take_back(key))
             raise
 
-    async def _with_addresses(self, tunnel: Tunnel) -> Tunnel:
+    async def _with_addresses(self, tunnel: Tunnel, provider: Domain | None) -> Tunnel:
         peers = []
         for peer in tunnel.peers:
             if not peer.host:
                 peers.append(peer)
                 continue
+            if provider and not _is_address(peer.host):
+                raise Refused(
+                    f"the file names its server “{peer.host}”, and this machine is not asked for that where the tunnel "
+                    f"goes through “{provider.name}”: write the server’s address there"
+                )
             found = await self._firewalls.look_up(peer.host)
             if not found:
                 raise NotFound(f"the address of the tunnel’s server “{peer.host}” is not known")
             peers.append(replace(peer, host=str(_preferred(found))))
         return replace(tunnel, peers=tuple(peers))
 
-    async def _store(self, key: DomainKey, request: CreationRequest, tunnel: Tunnel) -> None:
+    async def _put(self, key: DomainKey, request: CreationRequest, tunnel: Tunnel) -> None:
         said = bytearray()
         for line, data in ((_STORE, tunnel.to_file().encode()), (_BEGIN, b"")):
             code = await self._commands.run(key, line, user="root", data=data, out=said.extend, err=said.extend)
@@ -131,7 +151,10 @@ class Vpn:
     async def _take_back(self, key: DomainKey) -> None:
         with contextlib.suppress(QubesManagerError):
             await self._lifecycle.kill(key)
-        await self._removal.remove(key)
+        try:
+            await self._removal.remove(key)
+        except QubesManagerError as error:
+            log.warning("what was made of it stays: %s", error)
 
 
 def tunnel_firewall(tunnel: Tunnel) -> Firewall:
@@ -149,6 +172,14 @@ def tunnel_firewall(tunnel: Tunnel) -> Firewall:
         for peer in servers
     ]
     return Firewall(tuple(dict.fromkeys(rules)), home=near)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _preferred(addresses: list[Address]) -> Address:

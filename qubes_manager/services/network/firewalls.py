@@ -22,7 +22,7 @@ from qubes_manager.core.interfaces import ISOLATED
 from qubes_manager.services.hosts.domain_access import actions_on
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.network.filters import Filters, has_filter, is_filterable
+from qubes_manager.services.network.filters import Filters, is_filterable
 from qubes_manager.services.network.isolation import Isolation, put_isolation
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Firewalls:
         wanted = firewall.lines, ON if firewall.home else ""
         if is_filterable(domain.key, config):
             # What cannot hold is not kept either.
-            await self._filters.rules(domain.key, config, firewall)
+            await self._filters.check(domain, config, firewall)
 
         def edit(document: "MetadataEdit") -> None:
             present = document.config.firewall, document.config.home_network
@@ -100,7 +100,7 @@ class Firewalls:
         """Let the rules that are set hold; returns where they do not, in words."""
         domain = self._store.require(key)
         if is_filterable(key, domain.config):
-            return await self._filters.let_hold(domain, self.of(key))
+            return await self._filters.let_hold(domain)
         found = await self._isolation.emulator(key.connection)
         if domain.config.is_isolated and domain.config.disposal is None:
             await actions_on(self._hosts, domain).edit_config(lambda document: put_isolation(document, found))
@@ -126,13 +126,13 @@ class Firewalls:
         return f"the rules of “{domain.name}” are changed all the time: look again"
 
     async def prepare(self, domain: Domain) -> None:
-        """Before a start: let the network filter be there that the domain is started with."""
-        if has_filter(domain):
-            await self._filters.let_hold(domain, self.of(domain.key))
+        """Before a start: let the network filter be there, and on the domain, that its rules come to."""
+        if is_filterable(domain.key, domain.config) and domain.config.firewall is not None:
+            await self._filters.let_hold(domain)
 
     async def forget(self, domain: Domain) -> None:
         """Take away what is kept of the firewall of a domain that is gone."""
-        if has_filter(domain):
+        if is_filterable(domain.key, domain.config):
             await self._filters.drop(domain.key)
         if domain.config.is_isolated and (paths := await asyncio.to_thread(daemon_paths, domain.key.connection)):
             await asyncio.to_thread(emulator_files(paths.volumes).forget, domain.key.uuid)
