@@ -270,6 +270,8 @@ async def test_it_is_started_with_what_needs_it(
     remove_domain(daemon.uri, SECOND)
     await world.hosts.refresh(gate)
     assert world.existing(PROVIDER).state.is_active
+    for key, prepare in ((gate, forward), (client, bring_up)):
+        await prepare(world, key)
 
 
 async def test_what_goes_on_from_its_saved_state_has_the_network_that_it_had_last(
