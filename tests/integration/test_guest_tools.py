@@ -116,7 +116,7 @@ async def test_killed_at_any_moment_it_leaves_tools_that_work(world: World, old:
     for pause in 0.5 1.5 4; do
       for number in 0 1; do
         # What its killed predecessor left running has another file.
-        rm -f /tmp/said; sh /tmp/install$number </tmp/archive$number 2>/tmp/said &
+        rm -f /tmp/said; sh /tmp/install$number </tmp/archive$number >/tmp/said 2>&1 &
         sleep $pause
         kill -KILL $! 2>/dev/null && echo killed
         wait
