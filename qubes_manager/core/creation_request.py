@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qubes_manager.core.domain import DomainClass
 from qubes_manager.core.errors import BadInput
+from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.core.interfaces import ISOLATED, parse_netvm
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.names import check_name
@@ -56,6 +57,7 @@ class CreationRequest:
     kernelopts: str = ""
     template_for_dispvms: bool = False
     provides_network: bool = False
+    firewall: Firewall | None = None
     include_in_backups: bool = True
     autostart: bool = False
     default_dispvm: str = ""

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qubes_manager.core.firewall.rules import Address, Network
+from qubes_manager.core.firewall.rules import Address, Network, parse_address
 from qubes_manager.network.inside import PATH
-from qubes_manager.network.ruleset import parse_address
 
 _RESOLVER = Path("/etc/resolv.conf")
 _MAX_RESOLVER = 1 << 16

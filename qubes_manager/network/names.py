@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from qubes_manager.core.firewall.rules import Address
+from qubes_manager.core.firewall.rules import Address, parse_address
 from qubes_manager.network.lookups import LookUp
-from qubes_manager.network.ruleset import parse_address
 
 # The C library tells no time to live. A busy name has other addresses each time, and its domain may have asked before
 # us: seconds between two looks, and for how long an address counts that was told once.

@@ -327,11 +327,3 @@ _ICMP = {4: "icmp", 6: "ipv6-icmp"}
 
 def _to(version: int) -> str:
     return "meta nfproto ipv4 ct original ip daddr" if version == 4 else "meta nfproto ipv6 ct original ip6 daddr"
-
-
-def parse_address(text: str) -> Address | None:
-    """Return the address in *text*, whatever scope it names; None where it is none."""
-    try:
-        return ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None

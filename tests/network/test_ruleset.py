@@ -6,9 +6,9 @@ import subprocess
 import pytest
 
 from qubes_manager.core.firewall.firewall import Firewall, parse_firewall
-from qubes_manager.core.firewall.rules import Action, FirewallRule
+from qubes_manager.core.firewall.rules import Action, FirewallRule, parse_address
 from qubes_manager.network.addresses import guest_network
-from qubes_manager.network.ruleset import Surroundings, first_rules, parse_address, ruleset
+from qubes_manager.network.ruleset import Surroundings, first_rules, ruleset
 
 NOW = 1_800_000_000.0
 NETWORK = guest_network("5a3c1b1e-6a0e-4d6b-9d58-9c2a9b7b2f10")

@@ -1,7 +1,6 @@
 """A domain's firewall as a network filter of libvirt's (https://libvirt.org/formatnwfilter.html)."""
 
 import contextlib
-import ipaddress
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.firewall.filter_rules import FilterRule
-from qubes_manager.core.firewall.rules import Action, Address, Protocol
+from qubes_manager.core.firewall.rules import Action, Address, Protocol, parse_address
 from qubes_manager.core.interfaces import filter_name
 
 # libvirt puts rules in the order of their priorities.
@@ -149,7 +148,7 @@ async def dns_of_network(connection: LibvirtConnection, name: str) -> list[Addre
     dns = root.find("dns")
     if dns is not None and dns.get("enable") == "no":
         return []
-    return [found for element in root.iterfind("ip") if (found := _address(element.get("address", "")))]
+    return [found for element in root.iterfind("ip") if (found := parse_address(element.get("address", "")))]
 
 
 def bridges_pass_by(uri: str) -> bool:
@@ -164,10 +163,3 @@ def bridges_pass_by(uri: str) -> bool:
             if Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}").read_text().strip() == "0":
                 return True
     return False
-
-
-def _address(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

@@ -188,6 +188,14 @@ def _parse_host(values: dict[str, str]) -> Network | str | None:
     return found
 
 
+def parse_address(text: str) -> Address | None:
+    """Return the address in *text*, whatever scope it names; None where it is none."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
 def parse_host(text: str, field: str) -> Network | str:
     """Return the network or address that *text* is, or the name of a host; raises BadInput."""
     try:

@@ -17,6 +17,7 @@ from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import GUI_FEATURE, NO_DISPOSABLES, Domain, DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.firewall.of_domain import ON
 from qubes_manager.core.interfaces import ISOLATED, OPEN
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.progress import SILENT, Progress
@@ -243,13 +244,15 @@ class Creation:
             provides_network=request.provides_network,
             network=provider.name if provider else OPEN if netvm == OPEN else "",
             network_uuid=via,
+            firewall=request.firewall.lines if request.firewall else None,
+            home_network=ON if request.firewall and request.firewall.home else "",
             include_in_backups=request.include_in_backups,
             revision=1 if request.klass is DomainClass.TEMPLATE else 0,
         )
         virt_type = request.virt_mode or await self._virt_types.best(uri, kernel)
         gui = bool(template and dict(template.config.features).get(GUI_FEATURE))
         own = str(uuid.uuid4())
-        emulator, rules = await self._isolation.emulator_for(uri, netvm, via)
+        emulator, rules = await self._isolation.emulator_for(uri, netvm, via, request.firewall)
         return NewDomain(
             name=request.name,
             uuid=own,

@@ -15,7 +15,7 @@ from qubes_manager.core.creation_request import CreationRequest
 from qubes_manager.core.domain import Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
 from qubes_manager.core.firewall.firewall import HOME_NETWORKS, Firewall
-from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Ports, Protocol
+from qubes_manager.core.firewall.rules import Action, Address, FirewallRule, Ports, Protocol, parse_address
 from qubes_manager.core.interfaces import ISOLATED
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.wireguard import Tunnel
@@ -83,13 +83,11 @@ class Vpn:
         provider = provider_named(self._store, uri, request.netvm)
         progress.step("Looking for the tunnel’s servers")
         tunnel = await self._with_addresses(tunnel, provider)
-        request = replace(request, netvm=provider.name if provider else ISOLATED, provides_network=True)
+        netvm = provider.name if provider else ISOLATED
+        # From its first moment on: a domain of that name without its rules would let others out as they are.
+        request = replace(request, netvm=netvm, provides_network=True, firewall=tunnel_firewall(tunnel))
         key = await self._creation.create(uri, request, progress=progress)
         try:
-            progress.step("Letting it reach its servers only")
-            firewall = tunnel_firewall(tunnel)
-            if note := await self._firewalls.change(key, lambda _before: firewall):
-                raise Refused(note)
             progress.step(f"Starting “{request.name}”")
             await self._lifecycle.start(key, request.passphrase)
             await self._put(key, request, tunnel)
@@ -105,7 +103,7 @@ class Vpn:
             if not peer.host:
                 peers.append(peer)
                 continue
-            if provider and not _is_address(peer.host):
+            if provider and not parse_address(peer.host):
                 raise Refused(
                     f"the file names its server “{peer.host}”, and this machine is not asked for that where the tunnel "
                     f"goes through “{provider.name}”: write the server’s address there"
@@ -172,14 +170,6 @@ def tunnel_firewall(tunnel: Tunnel) -> Firewall:
         for peer in servers
     ]
     return Firewall(tuple(dict.fromkeys(rules)), home=near)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _preferred(addresses: list[Address]) -> Address:

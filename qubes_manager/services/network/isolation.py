@@ -74,14 +74,16 @@ class Isolation:
         log.warning("the new domain gets no network: it cannot be kept apart here (%s)", found.trouble)
         return ""
 
-    async def emulator_for(self, uri: str, netvm: str, via: str = "") -> tuple[str, str]:
+    async def emulator_for(
+        self, uri: str, netvm: str, via: str = "", firewall: Firewall | None = None
+    ) -> tuple[str, str]:
         """Return what starts a new domain with the network *netvm*, and by which rules; both empty for QEMU itself.
 
         *via* is the UUID of the domain whose network it has.
         """
         if netvm != ISOLATED:
             return "", ""
-        return (await self.emulator(uri)).ours, rules_text(Firewall(), via)
+        return (await self.emulator(uri)).ours, rules_text(firewall or Firewall(), via)
 
     async def renew(self, domain: Domain) -> None:
         """Before a start: let the domain have the network of its own that is meant for it, and its present rules.
