@@ -7,7 +7,7 @@ import subprocess
 from qubes_manager.core.firewall.firewall import Firewall
 from qubes_manager.network.addresses import guest_network
 from qubes_manager.network.inside import PATH, listen_for_dns, set_up
-from qubes_manager.network.namespaces import enter_new, open_tap
+from qubes_manager.network.namespaces import enter_new, enter_new_users, open_tap
 from qubes_manager.network.ruleset import CARD, Surroundings, first_rules, ruleset
 
 GOOD = "isolated"
@@ -31,6 +31,8 @@ def check(folder: str) -> str | int:
         packages = " ".join(sorted({_TOOLS[tool] for tool in missing}))
         return f"{', '.join(missing)} not installed: run “apt-get install {packages}”"
     try:
+        # As a start does: one that all domains' are made in, and one below it.
+        enter_new_users()
         enter_new(as_root=True)
     except OSError as error:
         return f"the kernel gives you no namespaces ({error.strerror}): {_advice()}"

@@ -12,21 +12,13 @@ from qubes_manager.network.addresses import (
     PROVIDER_GATEWAY4,
     PROVIDER_GATEWAY6,
 )
-from qubes_manager.network.inside import GATEWAY_MAC, put_sysctls, run_ip, run_tool
+from qubes_manager.network.inside import FORWARDING, GATEWAY_MAC, put_sysctls, run_ip, run_tool
 from qubes_manager.network.ruleset import CARD
 
 # The name that all cables begin with.
 CABLE = "to-"
-_SYSCTLS = {
-    "ipv4/ip_forward": "1",
-    "ipv6/conf/all/forwarding": "1",
-    "ipv6/conf/default/accept_dad": "0",
-    "ipv4/conf/all/accept_redirects": "0",
-    "ipv4/conf/all/send_redirects": "0",
-    # Each sends from the address that it was given.
-    "ipv4/conf/all/rp_filter": "1",
-    "ipv4/conf/default/rp_filter": "1",
-}
+# Each sends from the address that it was given.
+_SYSCTLS = FORWARDING | {"ipv4/conf/all/rp_filter": "1", "ipv4/conf/default/rp_filter": "1"}
 _NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
 _RULES = f"""
 table inet between {{

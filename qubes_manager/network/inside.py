@@ -18,14 +18,15 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 GATEWAY_MAC = "02:51:75:62:65:73"
 _IS_GONE = "Cannot assign requested address"
 _DNS_LINES = (f"{DNS4}/32 dev lo", f"{DNS6}/128 dev lo nodad")
-_SYSCTLS = {
+# What every namespace does that passes on what it gets.
+FORWARDING = {
     "ipv4/ip_forward": "1",
     "ipv6/conf/all/forwarding": "1",
     "ipv6/conf/default/accept_dad": "0",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv4/conf/all/send_redirects": "0",
-    "ipv4/conf/all/rp_filter": "0",
 }
+_SYSCTLS = FORWARDING | {"ipv4/conf/all/rp_filter": "0"}
 _TOOL_SECONDS = 20.0
 _MAX_ANSWER = 1 << 20
 
