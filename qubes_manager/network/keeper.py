@@ -111,7 +111,8 @@ class Keeper:
         self._way = Way(folder, uuid, self._inside, log)
         # Set when what the rules are made with may have changed: this machine's addresses, those of names.
         self._stale = asyncio.Event()
-        self._names = Names(here(), self._stale.set)
+        self._here = here()
+        self._names = Names(self._here, self._stale.set)
         self._server = ControlServer(folder, uuid, self._answer)
         self._firewall = Firewall(())
         self._host = HostNetwork()
@@ -188,7 +189,7 @@ class Keeper:
             await self._way.lead(via)
         finally:
             self._note()
-        self._names.ask(through(self._inside) if via else here())
+        self._names.ask(through(self._inside) if via else self._here)
 
     def _note(self) -> None:
         """Note what holds, for when the domain is saved and goes on."""

@@ -78,8 +78,9 @@ class Upstream:
         """Lay the cable; returns why that is not possible."""
         opened: list[int] = []
         try:
-            ours, theirs = (open_users(holder) for holder in (self._holder, provider))
-            opened += [ours, theirs]
+            for holder in (self._holder, provider):
+                opened.append(open_users(holder))
+            ours, theirs = opened
             if not is_same(ours, theirs):
                 return _APART
             own = os.open(f"/proc/{self._holder}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
