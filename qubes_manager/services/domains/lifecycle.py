@@ -103,7 +103,8 @@ class Lifecycle:
 
         Raises Refused where one is gone or cannot be started, which says why.
         """
-        await self._firewalls.prepare(domain)
+        if note := await self._firewalls.prepare(domain):
+            log.warning("%s", note)
         way = list(way_out(self._store, domain))
         if way:
             refuse_loop(self._store, domain, way[0])

@@ -119,16 +119,18 @@ class Firewalls:
             try:
                 await self._ask(domain, SetFirewall(firewall.lines, firewall.home))
             except NotFound as error:
+                await self._note(domain, domain.config.via)
                 return f"they hold from the next start of “{domain.name}” on: {error}"
             await self._hosts.refresh(domain.key)
             if self.of(domain.key) == firewall:
                 return ""
         return f"the rules of “{domain.name}” are changed all the time: look again"
 
-    async def prepare(self, domain: Domain) -> None:
-        """Before a start: let the network filter be there, and on the domain, that its rules come to."""
+    async def prepare(self, domain: Domain) -> str:
+        """Before a start: let the network filter be there, and on the domain, that its rules come to; as ``reload``."""
         if is_filterable(domain.key, domain.config) and domain.config.firewall is not None:
-            await self._filters.let_hold(domain)
+            return await self._filters.let_hold(domain)
+        return ""
 
     async def forget(self, domain: Domain) -> None:
         """Take away what is kept of the firewall of a domain that is gone."""
@@ -146,13 +148,15 @@ class Firewalls:
         try:
             await self._ask(domain, SetVia(via))
         except NotFound as error:
-            files = emulator_files((await self._paths(key)).volumes)
-            # A saved state must not go on with what held before.
-            await asyncio.to_thread(
-                files.note_rules, key.uuid, rules_text(firewall_of(domain.config, time.time()), via)
-            )
+            await self._note(domain, via)
             return f"it holds from the next start of “{domain.name}” on: {error}"
         return ""
+
+    async def _note(self, domain: Domain, via: str) -> None:
+        """Note for a domain that nobody keeps what is set: a saved state must not go on with what held before."""
+        files = emulator_files((await self._paths(domain.key)).volumes)
+        rules = rules_text(firewall_of(domain.config, time.time()), via)
+        await asyncio.to_thread(files.note_rules, domain.key.uuid, rules)
 
     async def look_up(self, name: str) -> list[Address]:
         """Return the addresses that a name or an address means here; none where it is not known."""
