@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from qubes_manager.core.domain import Disk, Domain
+from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import BadInput, NotFound, Refused
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.image_use import ImageFile, ImageUse, clashing
 from qubes_manager.core.names import HOST_NAME
 from qubes_manager.core.sizes import format_size

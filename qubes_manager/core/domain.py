@@ -5,6 +5,7 @@ from enum import Enum, StrEnum
 from pathlib import PurePath
 
 from qubes_manager.core.firewall.isolation import is_ours
+from qubes_manager.core.hardware import Disk, SoundDevice
 from qubes_manager.core.interfaces import ISOLATED, OPEN, Interface
 from qubes_manager.core.labels import LABELS, Label
 from qubes_manager.core.names import HOST_NAME
@@ -109,50 +110,6 @@ class DomainKey:
 
     connection: str
     uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """An image by the name that a domain's XML or another image has for it: a path, or a volume's name in *pool*."""
-
-    source: str
-    pool: str = ""
-    format: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """One disk of a domain: target name, bus, kind (disk or cdrom), where its bytes are, and how it is attached.
-
-    *backing* are the images that the XML names below it, or beside it while a block job copies. *backing_ends* says
-    whether they are all: else the images themselves say what they stand on.
-    """
-
-    target: str
-    bus: str = ""
-    kind: str = "disk"
-    source: str = ""
-    pool: str = ""
-    read_only: bool = False
-    transient: bool = False
-    serial: str = ""
-    encrypted: bool = False
-    format: str = ""
-    backing: tuple[Layer, ...] = ()
-    backing_ends: bool = False
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The disk's own image and what the XML names below it, topmost first; none for an empty drive."""
-        return (Layer(self.source, self.pool, self.format), *self.backing) if self.source else ()
-
-
-@dataclass(frozen=True, slots=True)
-class SoundDevice:
-    """What a domain's sound device plays to: libvirt's name for the backend, and the address of a sound server."""
-
-    backend: str
-    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)

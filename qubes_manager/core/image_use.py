@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from qubes_manager.core.domain import Disk, Domain, DomainKey
+from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import Refused, UnknownDisk
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.volumes import OwnVolume, Role, chain
 
 # The places where a domain has what it boots.

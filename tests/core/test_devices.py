@@ -10,8 +10,9 @@ from qubes_manager.core.devices import (
     refuse_if_held,
     refuse_if_host_uses,
 )
-from qubes_manager.core.domain import Disk, DomainConfig
+from qubes_manager.core.domain import DomainConfig
 from qubes_manager.core.errors import BadInput, NotFound, Refused
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.image_use import ImageFile, ImageUse
 from tests.build import domain
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qubes_manager.core.domain import Disk, Domain, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import Refused, UnknownDisk
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.image_use import (
     ImageFile,
     ImageUse,

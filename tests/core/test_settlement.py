@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from qubes_manager.core.domain import Disk, DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.settlement import Outcome, Settlement, needs_care, needs_guard, needs_settling
 from qubes_manager.core.volumes import OwnVolume, Role
 from tests.build import domain

@@ -2,7 +2,8 @@
 
 import pytest
 
-from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey, DomainState, SoundDevice
+from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import HEARD, PLAYING, SILENT, can_be_heard, is_heard, sound_text
 from tests.build import domain
 

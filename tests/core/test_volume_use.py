@@ -1,6 +1,7 @@
 """Which volume a disk is."""
 
-from qubes_manager.core.domain import Disk, Domain, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.volume_use import are_known, image_name, system_source
 
 

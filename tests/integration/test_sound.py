@@ -8,8 +8,9 @@ import pytest
 
 from qubes_manager.backend.guests.tiny_guest import TinyGuest
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
-from qubes_manager.core.domain import DomainKey, SoundDevice
+from qubes_manager.core.domain import DomainKey
 from qubes_manager.core.errors import QubesManagerError
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import HEARD, PLAYING, SILENT, sound_text
 from tests.integration.conftest import World, remove_domain
 from tests.integration.crossing import make_crossing_domain

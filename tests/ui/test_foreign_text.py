@@ -15,11 +15,12 @@ from pytestqt.qtbot import QtBot
 import qubes_manager.models
 import qubes_manager.ui
 from qubes_manager.core.applications import Application
-from qubes_manager.core.domain import Disk, Domain, DomainConfig, DomainKey, DomainState, Usage
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState, Usage
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.firewall.control import NetworkState
 from qubes_manager.core.firewall.firewall import parse_firewall
 from qubes_manager.core.firewall.rules import Address
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.interfaces import Interface
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.policy.subject import System

@@ -7,7 +7,8 @@ from qubes_manager.backend.domains.interface_xml import pci_address, read_interf
 from qubes_manager.backend.domains.sound_xml import read_sound
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.crossing.ports import CROSSING_PORTS
-from qubes_manager.core.domain import AGENT_PORT, GUI_PORT, Disk, DomainConfig, Layer
+from qubes_manager.core.domain import AGENT_PORT, GUI_PORT, DomainConfig
+from qubes_manager.core.hardware import Disk, Layer
 from qubes_manager.core.text import one_line
 
 _UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "M": 1 << 20, "MiB": 1 << 20}

@@ -7,7 +7,7 @@ from lxml import etree
 from lxml.builder import E
 
 from qubes_manager.backend.domains.qemu_xml import drop, part, set_variable, variable
-from qubes_manager.core.domain import SoundDevice
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import PLAYING, SILENT, is_stream_name, stream_name
 
 # Of libvirt's aliases only those that begin so are the user's own.

@@ -13,7 +13,7 @@ from qubes_manager.backend.host.daemon_paths import is_on_this_machine
 from qubes_manager.backend.storage.image_header import read_references
 from qubes_manager.backend.storage.volume_store import absence_allowed, look_up
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.domain import Layer
+from qubes_manager.core.hardware import Layer
 from qubes_manager.core.image_use import ImageFile
 from qubes_manager.core.volumes import OwnVolume
 

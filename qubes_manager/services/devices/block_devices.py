@@ -11,8 +11,9 @@ from qubes_manager.backend.host.node_devices import find_block_device, list_bloc
 from qubes_manager.backend.storage.images import check_attachable, check_readable
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.devices import OPTICAL_DRIVE, BlockDevice, DiskRequest, refuse_if_held, refuse_if_host_uses
-from qubes_manager.core.domain import Disk, Domain, DomainKey, Layer
+from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.errors import NotFound, Refused
+from qubes_manager.core.hardware import Disk, Layer
 from qubes_manager.core.image_use import ImageUse
 from qubes_manager.core.volume_use import image_name
 from qubes_manager.services.hosts.hosts import Hosts

@@ -10,8 +10,9 @@ from qubes_manager.backend.domains.domain_reader import read_stored_configs
 from qubes_manager.backend.domains.metadata import NAMESPACE
 from qubes_manager.backend.host.daemon_paths import is_on_this_machine
 from qubes_manager.backend.storage.image_chain import ImageChains
-from qubes_manager.core.domain import Disk, Domain, DomainConfig, DomainKey, Layer
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import Refused, UnknownDisk
+from qubes_manager.core.hardware import Disk, Layer
 from qubes_manager.core.image_use import ImageFile, ImageUse, refuse_other_disk, used
 from qubes_manager.core.volume_use import TRANSIENT, are_known, image_name
 from qubes_manager.core.volumes import OwnVolume, Role

@@ -16,8 +16,9 @@ from PySide6.QtWidgets import (
 
 from qubes_manager.core.background import Background
 from qubes_manager.core.devices import BUSES, IMAGE_FORMATS, OPTICAL_DRIVE, BlockDevice, DiskRequest, cd_drives
-from qubes_manager.core.domain import Disk, Domain, DomainKey
+from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.events import HostEvent, HostEventKind
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.text import one_line, plain_tip
 from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
 from qubes_manager.services.hosts.hosts import Hosts

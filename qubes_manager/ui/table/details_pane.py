@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from qubes_manager.core.domain import Disk, Domain, DomainConfig
+from qubes_manager.core.domain import Domain, DomainConfig
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.interfaces import USER, Interface
 from qubes_manager.core.sizes import format_size
 from qubes_manager.core.sound import sound_text

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from qubes_manager.backend.domains.config_xml import parse_config
-from qubes_manager.core.domain import DomainClass, Layer
+from qubes_manager.core.domain import DomainClass
+from qubes_manager.core.hardware import Layer
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.volumes import OwnVolume, Role
 from tests.backend.domains.test_domain_xml import FOLDER, OLD_DISK

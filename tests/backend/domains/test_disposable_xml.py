@@ -5,8 +5,9 @@ import pytest
 from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.disposable_xml import DisposableBase, disposable_xml, made_of
 from qubes_manager.backend.domains.domain_xml import DomainEdit
-from qubes_manager.core.domain import Disposal, Domain, DomainClass, DomainKey, DomainState, SoundDevice
+from qubes_manager.core.domain import Disposal, Domain, DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Refused
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.volumes import OwnVolume, Role
 
 UUID = "6b3f2a3e-0a52-4c1f-8c2b-1d9d6d7f0001"

@@ -9,7 +9,7 @@ from lxml import etree
 from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.domain_xml import DomainEdit
 from qubes_manager.backend.xml import canonical, parse
-from qubes_manager.core.domain import SoundDevice
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import PLAYING, SILENT
 
 SERVER = "unix:/run/user/1000/pulse/native"

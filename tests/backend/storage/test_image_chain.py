@@ -8,7 +8,7 @@ import pytest
 
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.storage.image_chain import MAX_DEPTH, ImageChains, made_of
-from qubes_manager.core.domain import Layer
+from qubes_manager.core.hardware import Layer
 
 
 @pytest.fixture

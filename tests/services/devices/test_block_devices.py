@@ -10,8 +10,9 @@ from qubes_manager.backend.domains import disks
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.core.devices import OPTICAL_DRIVE, BlockDevice, DiskRequest
-from qubes_manager.core.domain import Disk, DomainClass, DomainConfig
+from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.devices import block_devices
 from qubes_manager.services.devices.block_devices import OfferedDevice

@@ -9,7 +9,8 @@ from qubes_manager.backend.domains import finishing
 from qubes_manager.backend.domains.domain_actions import define, undefine
 from qubes_manager.backend.domains.new_domain import NewDomain
 from qubes_manager.backend.host import sound_server as sounds
-from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey, SoundDevice
+from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import PLAYING, SILENT
 from qubes_manager.services.hosts.domain_access import actions_on
 from tests.driver import HALTED

@@ -10,18 +10,11 @@ from PySide6.QtWidgets import QApplication, QPushButton
 from pytestqt.qtbot import QtBot
 
 from qubes_manager.backend.domains.new_domain import NewDomain
-from qubes_manager.core.domain import (
-    GUI_FEATURE,
-    Domain,
-    DomainClass,
-    DomainConfig,
-    DomainKey,
-    DomainState,
-    SoundDevice,
-)
+from qubes_manager.core.domain import GUI_FEATURE, Domain, DomainClass, DomainConfig, DomainKey, DomainState
 from qubes_manager.core.errors import HostCallFailed, StateIsSaved
 from qubes_manager.core.firewall.firewall import Firewall, Kind
 from qubes_manager.core.gui_status import GuiPhase, GuiStatus
+from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.progress import Progress

@@ -8,9 +8,10 @@ import qasync
 from PySide6.QtWidgets import QWidget
 
 from qubes_manager.core.devices import BlockDevice, DiskRequest
-from qubes_manager.core.domain import Disk, Domain, DomainConfig, DomainKey
+from qubes_manager.core.domain import Domain, DomainConfig, DomainKey
 from qubes_manager.core.errors import QubesManagerError, Refused, TimedOut
 from qubes_manager.core.events import HostEvent, HostEventKind
+from qubes_manager.core.hardware import Disk
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.devices.block_devices import BlockDevices, OfferedDevice
 from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog

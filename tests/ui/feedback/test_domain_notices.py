@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from qubes_manager.backend.guests.guest_tools import tools_digest
-from qubes_manager.core.domain import TOOLS_FEATURE, Disk, Domain, DomainClass, DomainConfig, DomainState
+from qubes_manager.core.domain import TOOLS_FEATURE, Domain, DomainClass, DomainConfig, DomainState
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.pauses import DiskError, Pause
 from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.hosts.store import DomainStore

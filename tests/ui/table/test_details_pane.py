@@ -12,13 +12,13 @@ from qubes_manager.core.domain import (
     HOST_UUID,
     UNREAD,
     Activity,
-    Disk,
     DomainClass,
     DomainConfig,
     DomainKey,
     DomainState,
     Usage,
 )
+from qubes_manager.core.hardware import Disk
 from qubes_manager.core.interfaces import Interface
 from qubes_manager.ui.look.plain import PlainField
 from qubes_manager.ui.table.details_pane import DetailsPane, hardware, overview
