@@ -38,7 +38,7 @@ def system_daemon() -> Iterator[str]:
     (folder / "etc-libvirt/libvirtd.conf").write_text(_CONFIG)
     (folder / "etc-libvirt/qemu.conf").write_text('stdio_handler = "file"\nuser = "root"\ngroup = "root"\n')
     program = shutil.which("libvirtd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "libvirtd"
-    lines.append(f"exec {program} --config /etc/libvirt/libvirtd.conf")
+    lines.append(f"exec {program} --config /etc/libvirt/libvirtd.conf --pid-file {folder / 'pid'}")
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", "\n".join(lines)], start_new_session=True, stdout=said, stderr=said
