@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import PurePath
 
+from qubes_manager.core.devices.assignment import Assignment
+from qubes_manager.core.devices.host_device import HostDevice
 from qubes_manager.core.firewall.isolation import is_ours
 from qubes_manager.core.hardware import Disk, SoundDevice
 from qubes_manager.core.interfaces import ISOLATED, OPEN, Interface
@@ -161,6 +163,10 @@ class DomainConfig:
     initrd: str = ""
     kernelopts: str = ""
     disks: tuple[Disk, ...] = ()
+    # Devices that it is to have (core/devices), what it has of those that are no disks, and kinds that it never gets.
+    assignments: tuple[Assignment, ...] = ()
+    host_devices: tuple[HostDevice, ...] = ()
+    devices_denied: tuple[str, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     console_log: str = ""

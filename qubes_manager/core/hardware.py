@@ -1,6 +1,10 @@
 """What a domain's XML says of its hardware: disks with the images that they are made of, sound."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
+
+# The folder, beside that of our volumes, in which devices of this machine are served to who may not open them.
+SERVED_FOLDER, SERVED_SUFFIX = "devices", ".socket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Disk:
     format: str = ""
     backing: tuple[Layer, ...] = ()
     backing_ends: bool = False
+    # Where a server of ours has the bytes, which are the host's device *source*.
+    socket: str = ""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -45,3 +51,9 @@ class SoundDevice:
 
     backend: str
     server: str = ""
+
+
+def is_served(socket: str) -> bool:
+    """Whether a socket is one where a server of ours has a device."""
+    path = PurePath(socket)
+    return path.suffix == SERVED_SUFFIX and path.parent.parent.name == SERVED_FOLDER

@@ -174,7 +174,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("autostart", "Change autostart of", _may_autostart, Risk.STATE),
         Operation("mute", "Mute, or let be heard,", lambda d: _guest(d) and is_heard(d)),
         Operation("logs", "Show the logs of", _any, many=False),
-        Operation("devices", "Attach block devices to", _guest, many=False),
+        Operation("devices", "Show the devices for", _guest, many=False),
         Operation("console", "Open the console of", _active, many=False),
         Operation("serial", "Open the serial console of", _active, many=False),
         Operation("shortcuts", "Choose the applications of", _has_port, many=False),

@@ -34,6 +34,7 @@ class Settings:
     window_height: int = 720
     show_details: bool = True
     show_applications: bool = True
+    show_devices: bool = False
     show_toolbar: bool = True
     show_waiting: bool = False
     setup_offered: bool = False

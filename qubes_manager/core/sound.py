@@ -1,4 +1,8 @@
-"""Which domains are heard on this machine. None ever hears: what records is a device, which is attached by name."""
+"""Which domains are heard on this machine.
+
+None hears what is said there, but those that the microphone is assigned to, while it is on for them: it is a device
+like any other (core/devices/microphone.py).
+"""
 
 from urllib.parse import urlsplit
 

@@ -20,6 +20,9 @@ from qubes_manager.core.crossing.services import (
 )
 from qubes_manager.core.sizes import format_size
 
+# What this machine asks the user about devices that are assigned so; no guest can call it.
+ATTACH_DEVICE = "qubes-manager.AttachDevice"
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceWords:
@@ -56,6 +59,7 @@ _SERVICES = {
     GET_IMAGE: ServiceWords(
         "Make a picture plain", lambda _argument, things: f"have {things} made plain by another domain"
     ),
+    ATTACH_DEVICE: ServiceWords("Attach a device", lambda _argument, _things: "give a device to a domain"),
     GET_DATE: ServiceWords("Tell the time", lambda _argument, _things: "know what time it is"),
     NOTIFICATIONS: ServiceWords("Show notices", lambda _argument, _things: "show a notice on your desktop"),
     "qubes.UpdatesProxy": ServiceWords(
