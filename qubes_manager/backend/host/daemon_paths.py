@@ -28,6 +28,13 @@ def is_on_this_machine(uri: str) -> bool:
     return bool(driver) and not parts.netloc and transport in ("", "unix")
 
 
+def is_users(uri: str) -> bool:
+    """Whether *uri* is of a QEMU that runs as a user of this machine, who may open no device."""
+    parts = urlsplit(uri)
+    scheme, _, transport = parts.scheme.partition("+")
+    return scheme == "qemu" and not parts.netloc and transport in ("", "unix") and parts.path == "/session"
+
+
 def daemon_paths(uri: str) -> DaemonPaths | None:
     """Return the folders of the daemon behind *uri*, or None when it is not on this machine or is unknown. Blocks."""
     parts = urlsplit(uri)

@@ -1,7 +1,6 @@
-"""The host's block devices, as libvirt's node devices tell them."""
+"""The host's block devices: this machine's own as it tells them itself, those of others as libvirt tells them."""
 
 import asyncio
-from dataclasses import replace
 
 import libvirt
 from lxml import etree
@@ -9,9 +8,9 @@ from lxml import etree
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.host.daemon_paths import daemon_paths, is_on_this_machine
-from qubes_manager.backend.host.host_usage import host_usage, local_device
+from qubes_manager.backend.host.local_disks import local_block_devices, local_device
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.devices import OPTICAL_DRIVE, BlockDevice
+from qubes_manager.core.devices.block import OPTICAL_DRIVE, BlockDevice
 
 _KINDS = {"cdrom": OPTICAL_DRIVE, "floppy": "floppy drive"}
 _IGNORED = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/nbd")
@@ -19,7 +18,9 @@ _IGNORED = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/nbd")
 
 async def list_block_devices(connection: LibvirtConnection) -> list[BlockDevice]:
     """Return the host's block devices, with what the host uses them for where that can be known."""
-    return await connection.call("list the host’s block devices", _list_now, connection.uri)
+    if await asyncio.to_thread(daemon_paths, connection.uri):
+        return await asyncio.to_thread(local_block_devices)
+    return await connection.call("list the host’s block devices", _list_now)
 
 
 async def find_block_device(connection: LibvirtConnection, path: str) -> BlockDevice | None:
@@ -30,7 +31,7 @@ async def find_block_device(connection: LibvirtConnection, path: str) -> BlockDe
     return await asyncio.to_thread(local_device, path) if is_on_this_machine(connection.uri) else None
 
 
-def _list_now(raw: libvirt.virConnect, uri: str) -> list[BlockDevice]:
+def _list_now(raw: libvirt.virConnect) -> list[BlockDevice]:
     try:
         nodes = raw.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_STORAGE)
     except libvirt.libvirtError as error:
@@ -45,8 +46,7 @@ def _list_now(raw: libvirt.virConnect, uri: str) -> list[BlockDevice]:
             continue  # unplugged since it was listed
         if device and not device.path.startswith(_IGNORED):
             devices.append(device)
-    usage = host_usage() if daemon_paths(uri) else {}
-    return sorted((replace(d, in_use=usage.get(d.path, "")) for d in devices), key=lambda d: d.path)
+    return sorted(devices, key=lambda d: d.path)
 
 
 def parse_storage_device(xml: str) -> BlockDevice | None:

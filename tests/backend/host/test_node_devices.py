@@ -14,10 +14,10 @@ EMPTY_DRIVE = """<device><name>block_sr0</name><capability type='storage'><block
 def test_node_devices_are_read() -> None:
     stick, drive = parse_storage_device(USB_STICK), parse_storage_device(EMPTY_DRIVE)
     assert stick and drive
-    assert (stick.ident, stick.bus, stick.serial, stick.removable) == ("sdb", "usb", "4C53", True)
-    assert stick.description == "SanDisk Ultra Fit (28.6 GiB, removable)"
+    assert (stick.port, stick.bus, stick.ident, stick.removable) == ("sdb", "usb", "SanDisk_Ultra_Fit_4C53", True)
+    assert stick.description == "“SanDisk Ultra Fit” (28.6 GiB, USB drive, removable)"
     assert (drive.kind, drive.media, drive.read_only) == ("optical drive", False, True)
-    assert drive.description == "optical drive (no medium, removable, read-only)"
+    assert drive.description == "optical drive (no medium, removable)"
     assert parse_storage_device("<device><name>computer</name></device>") is None
 
 
