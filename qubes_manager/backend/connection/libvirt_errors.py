@@ -22,6 +22,20 @@ _PHRASES = (
     ("Cannot recv data", "the host ended the connection: check that the address and your key are right"),
     ("Cannot find QEMU", "this libvirt has no QEMU: install qemu-system-x86"),
     ("could not find capabilities", "this libvirt has no QEMU for this kind of domain: install qemu-system-x86"),
+    (
+        "host doesn't support passthrough of host PCI devices",
+        "it has a PCI device, and this machine has no VFIO or no IOMMU: turn on VT-d or AMD-Vi in the firmware’s "
+        "settings, with Intel add intel_iommu=on to the kernel’s options, and load the module vfio-pci",
+    ),
+    (
+        "device is already in the domain configuration",
+        "the domain has it in its configuration already, from its next start on: take it away there first",
+    ),
+    (
+        "no FLR, PM reset or bus reset available",
+        "a PCI device cannot be reset, so that its next user would find what the last one left in it: take it away "
+        "from the domain",
+    ),
 )
 # What libvirt's client says of a daemon that went away in the middle of a call; the codes say less.
 _LOST = ("client socket is closed", "End of file while reading data", "Cannot write data", "Cannot recv data")

@@ -36,6 +36,24 @@ def error_of(code: int, message: str) -> libvirt.libvirtError:
             "this libvirt has no driver for it: for QEMU install libvirt-daemon-driver-qemu",
         ),
         (libvirt.VIR_ERR_NO_DOMAIN, "Domain not found", "start “work”", "the domain does not exist"),
+        (
+            libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+            "unsupported configuration: host doesn't support passthrough of host PCI devices",
+            "start “work”",
+            "cannot start “work”: it has a PCI device, and this machine has no VFIO or no IOMMU: turn on VT-d",
+        ),
+        (
+            libvirt.VIR_ERR_OPERATION_INVALID,
+            "Requested operation is not valid: device is already in the domain configuration",
+            "give it to “work”",
+            "cannot give it to “work”: the domain has it in its configuration already",
+        ),
+        (
+            libvirt.VIR_ERR_INTERNAL_ERROR,
+            "internal error: Unable to reset PCI device 0000:01:00.0: no FLR, PM reset or bus reset available",
+            "start “work”",
+            "cannot start “work”: a PCI device cannot be reset",
+        ),
         (libvirt.VIR_ERR_OPERATION_FAILED, "first line\nsecond", "start “work”", "cannot start “work”: first line"),
     ],
 )
