@@ -1,4 +1,7 @@
-"""A domain's sound device in its XML: one that plays, has no way to record, and no say in the user's mixer."""
+"""A domain's sound device in its XML: one that plays, and has no say in the user's mixer.
+
+It has no way to record, but what microphone_xml.py gives it.
+"""
 
 import re
 from collections.abc import Iterable
@@ -10,8 +13,8 @@ from qubes_manager.backend.domains.qemu_xml import drop, part, set_variable, var
 from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import PLAYING, SILENT, is_stream_name, stream_name
 
-# Of libvirt's aliases only those that begin so are the user's own.
-_ALIAS = "ua-qubes-manager-sound"
+# Our device. Of libvirt's aliases only those that begin so are the user's own.
+SOUND_ALIAS = "ua-qubes-manager-sound"
 # What the sound server knows QEMU by, which would be the domain’s name: mute and volume of a domain “Firefox” would be
 # Firefox’ own, for good. libpulse takes it from the environment (PULSE_PROP_OVERRIDE in its proplist-util.c).
 # The user may give it others; of two of a name it takes the last.
@@ -85,11 +88,11 @@ def _ours(devices: etree._Element, *, make: bool = False) -> etree._Element | No
     """Our device; None where there is none, or another one."""
     for device in devices.findall("sound"):
         alias = device.find("alias")
-        if alias is not None and alias.get("name") == _ALIAS:
+        if alias is not None and alias.get("name") == SOUND_ALIAS:
             return device
     if not make or devices.find("sound") is not None:
         return None
-    device = E.sound(E.codec(type="output"), E.alias(name=_ALIAS), model="ich9")
+    device = E.sound(E.codec(type="output"), E.alias(name=SOUND_ALIAS), model="ich9")
     devices.append(device)
     return device
 
@@ -121,7 +124,7 @@ def _take_strays(devices: etree._Element) -> None:
 
 
 def _codec() -> str:
-    return f"{_ALIAS}-codec0"
+    return f"{SOUND_ALIAS}-codec0"
 
 
 def _put_program_name(root: etree._Element, name: str) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pulsectl_asyncio import PulseAsync
 
 # Seconds for all that is asked of it at once; it is on this machine, which may be busy.
-_PATIENCE = 5.0
+PATIENCE = 5.0
 _HELP_SECONDS = 10
 # Streams that show whether what the one before was told is kept.
 _TRIES = 5
@@ -56,7 +56,7 @@ def can_play(emulator: str) -> bool:
 async def answers(address: str) -> bool:
     """Whether a sound server takes clients at *address*."""
     try:
-        async with _talk(address):
+        async with talk(address):
             return True
     except HostCallFailed:
         return False
@@ -68,9 +68,9 @@ async def set_muted(address: str, domain: str, muted: bool) -> None:
     Raises HostCallFailed.
     """
     name = stream_name(domain)
-    async with _talk(address, name) as pulse:
+    async with talk(address, name) as pulse:
         for playing in await pulse.sink_input_list():
-            if _plays(playing.proplist, domain):
+            if plays(playing.proplist, domain):
                 await pulse.mute(playing, muted)
         # Later ones are as the last of that name, and keep its volume: one of ours is told, and the next one shows it.
         for _try in range(_TRIES):
@@ -81,7 +81,7 @@ async def set_muted(address: str, domain: str, muted: bool) -> None:
     raise HostCallFailed("the sound server of this machine does not keep which programs are muted", address)
 
 
-def _plays(properties: Mapping[str, str], domain: str) -> bool:
+def plays(properties: Mapping[str, str], domain: str) -> bool:
     """Whether a stream of these properties (proplist.h of libpulse) is what QEMU plays for a domain.
 
     QEMU is not always known by the name that it is told (sound_xml.py): one that has run since before it was told any
@@ -93,16 +93,16 @@ def _plays(properties: Mapping[str, str], domain: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _talk(address: str, name: str = "qubes-manager") -> "AsyncIterator[PulseAsync]":
+async def talk(address: str, name: str = "qubes-manager") -> "AsyncIterator[PulseAsync]":
     """Be a client of the server while the block runs; raises HostCallFailed for all that goes wrong there."""
     try:
         # libpulse itself may be missing, and most commands need no sound.
-        from pulsectl import PulseError
+        from pulsectl import PulseDisconnected, PulseError
         from pulsectl_asyncio import PulseAsync
     except (ImportError, OSError) as error:
         raise HostCallFailed("libpulse is not installed: nothing of domains can be heard", str(error)) from error
     try:
-        async with asyncio.timeout(_PATIENCE), PulseAsync(name, server=address) as pulse:
+        async with asyncio.timeout(PATIENCE), PulseAsync(name, server=address) as pulse:
             yield pulse
-    except (PulseError, TimeoutError) as error:
+    except (PulseError, PulseDisconnected, TimeoutError) as error:
         raise HostCallFailed("the sound server of this machine does not answer", f"{address}: {error}") from error

@@ -135,8 +135,19 @@ async def test_a_server_that_does_not_keep_it_is_said() -> None:
             await sounds.set_muted(forgetful.address, "work", True)
 
 
+async def test_a_server_that_ends_while_it_is_asked_is_said() -> None:
+    with sound_server() as ending:
+        ended = pytest.raises(HostCallFailed, match="the sound server of this machine does not answer")
+        async with soon():
+            with ended:
+                async with sounds.talk(ending.address) as pulse:
+                    ending.stop()
+                    while True:
+                        await pulse.sink_input_list()
+
+
 async def test_a_server_that_hangs_holds_nobody_up(server: SoundServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sounds, "_PATIENCE", 0.2)
+    monkeypatch.setattr(sounds, "PATIENCE", 0.2)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         async with soon():

@@ -1,18 +1,28 @@
 """Who gets sound at a start, on a real libvirt and at a real sound server; what is heard then is in
 tests/integration/test_sound.py."""
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from qubes_manager.backend.domains import finishing
 from qubes_manager.backend.domains.domain_actions import define, undefine
+from qubes_manager.backend.domains.domain_xml import DomainEdit
+from qubes_manager.backend.domains.microphone_xml import can_hear
 from qubes_manager.backend.domains.new_domain import NewDomain
+from qubes_manager.backend.host import microphone_streams as streams
 from qubes_manager.backend.host import sound_server as sounds
-from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
+from qubes_manager.backend.xml import parse
+from qubes_manager.core.devices.assignment import Assignment, Mode
+from qubes_manager.core.devices.identity import ANY, DeviceClass
+from qubes_manager.core.devices.microphone import hearing
+from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.errors import HostCallFailed, Refused
 from qubes_manager.core.hardware import SoundDevice
 from qubes_manager.core.sound import PLAYING, SILENT
 from qubes_manager.services.hosts.domain_access import actions_on
+from tests.backend.host.test_microphone_streams import ear, plug_in, there
 from tests.driver import HALTED
 from tests.services.conftest import MakeWorld, World
 from tests.sound import SoundServer, sound_server
@@ -83,7 +93,7 @@ async def test_a_muted_one_is_muted_before_it_starts(world: World, server: Sound
     told: list[tuple[str, bool]] = []
     for name in ("muted", "app"):
         await sound_while_it_starts(world, name)
-    async with sounds._talk(server.address) as pulse:
+    async with sounds.talk(server.address) as pulse:
         told = [(entry.name, bool(entry.mute)) for entry in await pulse.stream_restore_list()]
     known = "sink-input-by-application-name:"
     assert {(f"{known}[muted]", True), (f"{known}[app]", False)} <= {*told}
@@ -167,3 +177,220 @@ async def test_what_nobody_answers_for_keeps_no_domain_from_its_start(
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent/native")
     assert await sound_while_it_starts(world, "app") == NOBODY
     assert "/gone/native" not in await stored_xml(world, "app")
+
+
+# Hearing.
+
+
+@pytest.fixture
+def microphone(server: SoundServer) -> Iterator[SoundServer]:
+    """The user's sound server, with a microphone that hums."""
+    number = plug_in(server)
+    yield server
+    server.pactl("unload-module", number)
+
+
+async def assign(world: World, name: str = "app", mode: Mode = Mode.ASK) -> None:
+    await world.devices.assign(world.named(name).key, Assignment(DeviceClass.MIC, "mic", ANY, mode))
+
+
+async def unassign(world: World, name: str = "app") -> None:
+    await world.devices.unassign(world.named(name).key, lambda _one: True)
+
+
+async def has_way_to_hear(world: World, name: str = "app") -> bool:
+    return can_hear(parse(await stored_xml(world, name)))
+
+
+async def gets_way_to_hear(world: World, name: str = "app") -> bool:
+    """Whether a domain has it while it starts; at rest it has none."""
+    async with world.sound.playing(world.named(name).key):
+        found = await has_way_to_hear(world, name)
+    at_rest = await stored_xml(world, name)
+    assert not can_hear(parse(at_rest)) and "micro" not in at_rest
+    return found
+
+
+async def keep_unmuted(server: SoundServer, name: str) -> None:
+    """Let the server keep that a domain hears from its first moment on."""
+    with ear(server, f"[{name}]", f"--stream-name=[{name}]"):
+        [found] = await there(server)
+        # Servers note what changes.
+        for muted in ("1", "0"):
+            server.pactl("set-source-output-mute", str(found.index), muted)
+    await there(server, 0)
+
+
+@contextlib.asynccontextmanager
+async def started(world: World, name: str = "app") -> AsyncIterator[DomainKey]:
+    """A domain that a start by us has started, with a QEMU that has nothing to boot."""
+    key = world.named(name).key
+    try:
+        async with world.sound.playing(key):
+            await actions_on(world.hosts, world.named(name)).start()
+        await world.hosts.refresh(key)
+        yield key
+    finally:
+        await actions_on(world.hosts, world.store.require(key)).kill()
+        await world.hosts.refresh(key)
+
+
+async def heard_by(server: SoundServer) -> frozenset[str]:
+    return hearing(await streams.recorders(server.address))
+
+
+async def test_who_the_microphone_is_assigned_to_gets_a_way_to_hear_for_its_start(
+    world: World, server: SoundServer
+) -> None:
+    assert not await gets_way_to_hear(world)
+    for mode in (Mode.ASK, Mode.AUTO):
+        await assign(world, mode=mode)
+        assert await gets_way_to_hear(world) and not await gets_way_to_hear(world, "muted")
+    await unassign(world)
+    assert not await gets_way_to_hear(world)
+
+
+async def test_a_start_that_was_killed_leaves_nobody_a_way_to_hear(world: World, server: SoundServer) -> None:
+    def write(document: DomainEdit) -> None:
+        document.put_sound(server.address)
+        assert document.put_microphone()
+
+    await actions_on(world.hosts, world.named("app")).edit_config(write)
+    assert await has_way_to_hear(world)
+    assert not await gets_way_to_hear(world)
+
+
+async def test_a_start_that_fails_leaves_nobody_a_way_to_hear(world: World, server: SoundServer) -> None:
+    await assign(world)
+    with pytest.raises(RuntimeError, match="no"):
+        async with world.sound.playing(world.named("app").key):
+            raise RuntimeError("no")
+    assert not await has_way_to_hear(world)
+
+
+async def test_what_is_never_to_get_it_does_not(world: World, server: SoundServer) -> None:
+    await assign(world)
+    await world.properties.set_devices_denied(world.named("app").key, "m******")
+    assert not await gets_way_to_hear(world)
+
+
+async def test_where_the_server_keeps_nothing_it_starts_without(
+    world: World, server: SoundServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cannot(*_args: object) -> bool:
+        return False
+
+    monkeypatch.setattr(world.microphones, "prepare", cannot)
+    await assign(world)
+    assert not await gets_way_to_hear(world)
+    assert "“app” starts without the microphone that is assigned to it: the sound server does not keep" in caplog.text
+    assert await sound_while_it_starts(world, "app") == SoundDevice(PLAYING, server.address)
+
+
+async def test_it_records_silence_from_before_its_start_on(world: World, microphone: SoundServer) -> None:
+    await keep_unmuted(microphone, "app")
+    await assign(world)
+    async with world.sound.playing(world.named("app").key):
+        with ear(microphone, "[app]", "--stream-name=[app]"):
+            assert [one.hears for one in await there(microphone)] == [False]
+
+
+@pytest.mark.parametrize(("mode", "heard"), [(Mode.AUTO, {"app"}), (Mode.ASK, set())])
+async def test_after_its_start_it_hears_as_it_is_assigned_whatever_the_server_has_kept(
+    world: World, microphone: SoundServer, monkeypatch: pytest.MonkeyPatch, mode: Mode, heard: set[str]
+) -> None:
+    async def as_if_kept(*_args: object) -> bool:
+        return True
+
+    settled: list[frozenset[str]] = []
+    settle = world.microphones.settle
+
+    async def settle_and_look(key: DomainKey) -> None:
+        settled.append(await heard_by(microphone))
+        await settle(key)
+        settled.append(await heard_by(microphone))
+
+    await keep_unmuted(microphone, "app")
+    monkeypatch.setattr(world.microphones, "prepare", as_if_kept)
+    monkeypatch.setattr(world.microphones, "settle", settle_and_look)
+    await assign(world, mode=mode)
+    async with started(world):
+        assert settled == [{"app"}, frozenset()]
+        assert await heard_by(microphone) == heard
+        assert not await has_way_to_hear(world)
+
+
+async def test_one_that_may_hear_unasked_does_not_run(
+    world: World, microphone: SoundServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_key: DomainKey) -> None:
+        raise HostCallFailed("no answer", "raw")
+
+    monkeypatch.setattr(world.microphones, "settle", fail)
+    await assign(world, mode=Mode.AUTO)
+    key = world.named("app").key
+    try:
+        with pytest.raises(HostCallFailed, match=r"“app” was killed at its start, .*: no answer"):
+            async with world.sound.playing(key):
+                await actions_on(world.hosts, world.named("app")).start()
+        assert world.named("app").state is DomainState.HALTED and not await has_way_to_hear(world)
+        await world.hosts.refresh(key)
+        assert world.named("app").state is DomainState.HALTED
+    finally:
+        await actions_on(world.hosts, world.named("app")).kill()
+
+
+async def save(world: World, key: DomainKey) -> None:
+    await world.hosts.connection(world.uri).on_domain(key.uuid, "save", lambda raw: raw.managedSave(0))
+    await world.hosts.refresh(key)
+    assert world.store.require(key).state is DomainState.SAVED
+
+
+async def test_a_saved_one_that_heard_hears_nothing_when_it_goes_on(
+    world: World, microphone: SoundServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await assign(world, mode=Mode.AUTO)
+    async with started(world) as key:
+        assert await heard_by(microphone) == {"app"}
+        await save(world, key)
+        # Meanwhile it is not to hear any more, which no saved state knows.
+        await unassign(world)
+        await there(microphone, 0)
+
+        async def cannot(*_args: object) -> bool:
+            return False
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.microphones, "prepare", cannot)
+            with pytest.raises(Refused, match="was saved with a way to hear"):
+                async with started(world):
+                    pytest.fail("it goes on")
+        assert world.named("app").state is DomainState.SAVED
+
+        async def as_if_kept(*_args: object) -> bool:
+            return True
+
+        await keep_unmuted(microphone, "app")
+        with monkeypatch.context() as patch:
+            patch.setattr(world.microphones, "prepare", as_if_kept)
+            async with started(world):
+                assert [one.hears for one in await there(microphone)] == [False]
+
+
+async def test_a_saved_one_goes_on_hearing_as_it_is_assigned(world: World, microphone: SoundServer) -> None:
+    await assign(world, mode=Mode.AUTO)
+    async with started(world) as key:
+        await save(world, key)
+        async with started(world):
+            assert await heard_by(microphone) == {"app"}
+
+
+async def test_a_saved_one_without_a_way_to_hear_needs_no_sound_server(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent/native")
+    async with started(world) as key:
+        await save(world, key)
+        await assign(world, mode=Mode.AUTO)
+        async with started(world):
+            assert world.named("app").state.is_active
