@@ -3,12 +3,13 @@
 from lxml import etree
 
 from qubes_manager.backend.domains import metadata
+from qubes_manager.backend.domains.hostdev_xml import read_host_devices
 from qubes_manager.backend.domains.interface_xml import pci_address, read_interface
 from qubes_manager.backend.domains.sound_xml import read_sound
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.crossing.ports import CROSSING_PORTS
 from qubes_manager.core.domain import AGENT_PORT, GUI_PORT, DomainConfig
-from qubes_manager.core.hardware import Disk, Layer
+from qubes_manager.core.hardware import Disk, Layer, is_served
 from qubes_manager.core.text import one_line
 
 _UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "M": 1 << 20, "MiB": 1 << 20}
@@ -28,6 +29,9 @@ _OTHER_DEVICES = {
 }
 _MAX_TITLE = 60
 _DISK_SOURCES = ("file", "dev", "volume", "name", "dir", "path")
+
+# Where devices of the host stand.
+_WITH_HOST_DEVICES = ("hostdev", "interface", "disk")
 
 
 def parse_config(xml: str) -> DomainConfig:
@@ -57,7 +61,8 @@ def parse_config(xml: str) -> DomainConfig:
         kernelopts=_content(system.get("cmdline")),
         notes=_content(parts.get("description")),
         title=_title(parts.get("title")),
-        disks=tuple(_disk(child) for tag, child in devices if tag == "disk"),
+        disks=tuple(read_disk(child) for tag, child in devices if tag == "disk"),
+        host_devices=read_host_devices(child for tag, child in devices if tag in _WITH_HOST_DEVICES),
         interfaces=tuple(read_interface(child) for tag, child in devices if tag == "interface"),
         others=tuple(
             (tag, " ".join(filter(None, map(child.get, _OTHER_DEVICES[tag]))))
@@ -124,7 +129,8 @@ def _disk_source(disk: etree._Element, source: etree._Element | None) -> str:
     return next((value for name in _DISK_SOURCES if (value := source.get(name))), unnamed)
 
 
-def _disk(element: etree._Element) -> Disk:
+def read_disk(element: etree._Element) -> Disk:
+    """What a <disk> element says."""
     parts = {child.tag: child for child in element}
     target, source, driver = parts.get("target"), parts.get("source"), parts.get("driver")
     backing, ends = _backing(parts.get("backingStore"))
@@ -143,7 +149,15 @@ def _disk(element: etree._Element) -> Disk:
         format=driver.get("type", "") if driver is not None else "",
         backing=backing,
         backing_ends=ends,
+        socket=_served_socket(source),
     )
+
+
+def _served_socket(source: etree._Element | None) -> str:
+    """Where a server of ours has what the disk is, if one has (backend/host/block_server.py)."""
+    host = source.find("host") if source is not None and source.get("protocol") == "nbd" else None
+    socket = host.get("socket", "") if host is not None and host.get("transport") == "unix" else ""
+    return socket if is_served(socket) else ""
 
 
 def _backing(element: etree._Element | None) -> tuple[tuple[Layer, ...], bool]:

@@ -11,10 +11,13 @@ from lxml.builder import E
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.connection.subscriptions import Handle
+from qubes_manager.backend.domains.config_xml import read_disk
 from qubes_manager.backend.xml import parse
-from qubes_manager.core.devices import DiskRequest, free_target
+from qubes_manager.core.devices.block import DiskRequest, free_target
 from qubes_manager.core.errors import HostCallFailed, HostUnreachable, NotFound, Refused, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
+from qubes_manager.core.hardware import Disk
+from qubes_manager.core.names import HOST_NAME
 
 DETACH_TIMEOUT = 20.0
 _LIVE, _STORED = 0, libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -24,20 +27,32 @@ _NO_PLACE = ("index", "startupPolicy", "mode")
 
 def disk_xml(request: DiskRequest, target: str) -> str:
     """Return libvirt's element for a disk to attach."""
+    kind, source = _source(request.source, request.is_device, request.socket)
+    # A stick that is pulled out, or lies about its size, is an error for who writes to it, and no reason to stop a
+    # domain; what is needed no more it may be told.
+    of_device = {"error_policy": "report", "rerror_policy": "report", "discard": "unmap"} if request.is_device else {}
     disk = E.disk(
-        E.driver(name="qemu", type=request.image_format),
-        E.source({"dev" if request.is_device else "file": request.source}),
+        E.driver(name="qemu", type=request.image_format, **of_device),
+        source,
         # Nothing stands below it, so that nobody looks for that in the image.
         E.backingStore(),
         E.target(dev=target, bus=request.bus),
-        type="block" if request.is_device else "file",
-        device="disk",
+        type=kind,
+        device="lun" if request.is_lun else "disk",
     )
-    if request.serial:
-        disk.append(E.serial(request.serial))
+    if not request.is_lun:
+        # By it the guest is told which disk is meant; a drive that takes commands itself says its own.
+        disk.append(E.serial(request.serial or f"{HOST_NAME}-{target}"))
     if request.read_only:
         disk.append(E.readonly())
     return etree.tostring(disk, encoding="unicode")
+
+
+def _source(source: str, is_device: bool, socket: str) -> tuple[str, etree._Element]:
+    """The type of a disk and the element that says where its bytes are; one that is served keeps its name."""
+    if socket:
+        return "network", E.source(E.host(transport="unix", socket=socket), protocol="nbd", name=source)
+    return ("block", E.source(dev=source)) if is_device else ("file", E.source(file=source))
 
 
 async def attach_disk(connection: LibvirtConnection, uuid: str, name: str, request: DiskRequest) -> str:
@@ -47,6 +62,8 @@ async def attach_disk(connection: LibvirtConnection, uuid: str, name: str, reque
         active = bool(domain.isActive())
         if request.persistent and not domain.isPersistent():
             raise Refused(f"“{name}” is a transient domain: it has no later start to keep a disk for")
+        if request.socket and not active:
+            raise Refused(f"“{name}” does not run any more")
         flags = libvirt.VIR_DOMAIN_AFFECT_LIVE if active else 0
         if request.persistent or not active:
             flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -72,17 +89,26 @@ def _targets(domain: Handle) -> set[str]:
 
 
 async def detach_disk(
-    connection: LibvirtConnection, uuid: str, name: str, target: str, timeout: float = DETACH_TIMEOUT
+    connection: LibvirtConnection,
+    uuid: str,
+    name: str,
+    target: str,
+    timeout: float = DETACH_TIMEOUT,
+    *,
+    expected: Disk | None = None,
 ) -> None:
     """Detach a disk: from the running guest first, and once that has let it go from what later starts use.
 
-    Where the guest keeps it nothing has changed. Raises NotFound when the domain has no such disk, TimedOut or Refused
+    Where the guest keeps it nothing has changed. *expected* is the disk that is meant. Raises NotFound when the domain
+    has no such disk, Refused when it is another one, TimedOut or Refused
     when the guest does not release it (libvirt's device-removed and device-removal-failed events), HostUnreachable,
     HostCallFailed.
     """
     what = f"detach {target} from “{name}”"
     with connection.listen() as events:
-        detaching = await connection.on_domain(uuid, what, lambda domain: _begin_detaching(domain, name, target))
+        detaching = await connection.on_domain(
+            uuid, what, lambda domain: _begin_detaching(domain, name, target, expected)
+        )
         if detaching.alias:
             try:
                 async with asyncio.timeout(timeout):
@@ -146,7 +172,7 @@ def _same_source(one: etree._Element, other: etree._Element) -> bool:
     return place(one) == place(other)
 
 
-def _begin_detaching(domain: Handle, name: str, target: str) -> _Detaching:
+def _begin_detaching(domain: Handle, name: str, target: str, expected: Disk | None) -> _Detaching:
     """Ask the guest to release the disk."""
     live = _find_disk(domain, _LIVE, target) if domain.isActive() else None
     stored = _find_disk(domain, _STORED, target) if domain.isPersistent() else None
@@ -154,6 +180,9 @@ def _begin_detaching(domain: Handle, name: str, target: str) -> _Detaching:
         if stored is None:
             raise NotFound(f"“{name}” has no disk {target}")
         return _Detaching(None, "", True)
+    found = read_disk(live)
+    if expected and (found.source, found.pool, found.socket) != (expected.source, expected.pool, expected.socket):
+        raise Refused(f"{target} of “{name}” is another disk by now, {found.source or 'an empty one'}: look again")
     domain.detachDeviceFlags(_text(live), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     alias = live.find("alias")
     # Later starts may have another disk in that place.
@@ -185,12 +214,20 @@ def _let_go(domain: Handle, live: etree._Element) -> None:
 
 
 async def change_medium(
-    connection: LibvirtConnection, uuid: str, name: str, target: str, source: str, is_device: bool
+    connection: LibvirtConnection,
+    uuid: str,
+    name: str,
+    target: str,
+    source: str,
+    is_device: bool,
+    socket: str = "",
+    *,
+    live_only: bool = False,
 ) -> None:
     """Put a disc into a CD-ROM drive of the domain, or with an empty *source* take it out, now and for later starts.
 
-    The disc is what the file holds, byte by byte, whatever format that may look like. A tray that the guest has locked
-    is forced open.
+    One that is served at *socket* is gone with the domain's end. The disc is what the file holds, byte by byte,
+    whatever format that may look like. A tray that the guest has locked is forced open.
     """
 
     def change(domain: Handle) -> None:
@@ -199,8 +236,8 @@ async def change_medium(
         if live is None and stored is None:
             raise NotFound(f"“{name}” has no CD-ROM drive {target}")
         if live is not None:
-            _change_live(domain, _with_disc(live, source, is_device))
-        if stored is None:
+            _change_live(domain, _with_disc(live, source, is_device, socket))
+        if stored is None or socket or live_only:
             return
         try:
             domain.updateDeviceFlags(_with_disc(stored, source, is_device), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
@@ -218,19 +255,20 @@ def _find_drive(domain: Handle, flags: int, target: str) -> etree._Element | Non
     return drive if drive is not None and drive.get("device") == "cdrom" else None
 
 
-def _with_disc(drive: etree._Element, source: str, is_device: bool) -> str:
+def _with_disc(drive: etree._Element, source: str, is_device: bool, socket: str = "") -> str:
     changed = copy.deepcopy(drive)
     for part in ("source", "backingStore"):
         for child in changed.findall(part):
             changed.remove(child)
-    changed.set("type", "block" if is_device else "file")
+    kind, disc = _source(source, is_device, socket)
+    changed.set("type", kind)
     driver = changed.find("driver")
     if driver is None:
         driver = etree.SubElement(changed, "driver")
         driver.set("name", "qemu")
     driver.set("type", "raw")
     if source:
-        changed.append(E.source({"dev" if is_device else "file": source}))
+        changed.append(disc)
     return _text(changed)
 
 

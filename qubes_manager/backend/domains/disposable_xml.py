@@ -88,6 +88,8 @@ def _common(template_xml: str, base: DisposableBase) -> DomainEdit:
         edit.set_text(flag, None)
     edit.set_volumes(())
     edit.set_favourites(())
+    # Nor does it wait for devices, or hear: it gets what it is given while it runs.
+    edit.set_assignments(())
     kept = inherited(config.features)
     for feature in config.features:
         if feature not in kept:

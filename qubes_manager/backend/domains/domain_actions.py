@@ -195,6 +195,9 @@ class DomainActions:
                 edited.set_boot_files(paths[Role.KERNEL], paths.get(Role.INITRD, ""))
             edit = edited.metadata()
             edit.set_volumes(volumes)
+            # Two domains are not to want the same device, and nobody said that this one is to hear.
+            edit.set_assignments(())
+            edited.drop_host_devices()
             edit.set_job(job)
             edit.set_number("trial", 0)
             edit.set_number("revision", 1 if edited.config.klass is DomainClass.TEMPLATE else 0)

@@ -16,6 +16,7 @@ from qubes_manager.backend.domains.interface_xml import (
     set_filter,
     upstream_interfaces,
 )
+from qubes_manager.backend.domains.microphone_xml import put_microphone, take_microphone
 from qubes_manager.backend.domains.network_xml import put_isolation, take_isolation
 from qubes_manager.backend.domains.nvram import nvram_name
 from qubes_manager.backend.domains.sound_xml import put_sound, take_sound
@@ -183,12 +184,20 @@ class DomainEdit:
         take_isolation(self._root, qemu)
 
     def put_sound(self, server: str) -> None:
-        """Let the domain play to the sound server at *server*, or to nobody, and never record; see sound_xml.py."""
+        """Let the domain play to the sound server at *server*, or to nobody; see sound_xml.py."""
         put_sound(self._root, server)
 
     def take_sound(self) -> None:
         """Take the sound device away that ``put_sound`` gave."""
         take_sound(self._root)
+
+    def put_microphone(self) -> bool:
+        """Let the domain hear what the server that plays it records; returns whether it does, see microphone_xml.py."""
+        return put_microphone(self._root)
+
+    def take_microphone(self) -> None:
+        """Let the domain hear nothing of what ``put_microphone`` let it hear."""
+        take_microphone(self._root)
 
     def set_disk_source(self, target: str, path: str, image_format: str) -> None:
         """Let the disk *target* take its bytes from another file.
@@ -241,7 +250,14 @@ class DomainEdit:
             target = disk.find("target")
             if target is None or target.get("dev") not in kept:
                 disk.getparent().remove(disk)  # type: ignore[union-attr]
-        for tag in _OF_THE_HOST:
+        self._drop(*_OF_THE_HOST)
+
+    def drop_host_devices(self) -> None:
+        """Take away the devices of the host, which only one domain can have."""
+        self._drop("hostdev")
+
+    def _drop(self, *tags: str) -> None:
+        for tag in tags:
             for device in self._root.findall(f"devices/{tag}"):
                 device.getparent().remove(device)  # type: ignore[union-attr]
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from lxml import etree
 
+from qubes_manager.backend.domains.assignment_xml import ASSIGNMENT, put_assignments, read_assignment
 from qubes_manager.backend.user.owner import owner
 from qubes_manager.backend.xml import parse
+from qubes_manager.core.devices.assignment import Assignment
 from qubes_manager.core.domain import Disposal, DomainClass, DomainConfig, Job
 from qubes_manager.core.labels import LABELS
 from qubes_manager.core.volumes import DEFAULT_KEEP, OwnVolume, Role
@@ -22,7 +24,7 @@ def tag(name: str) -> str:
     return f"{{{NAMESPACE}}}{name}"
 
 
-_DOMAIN, _TAG, _FEATURE, _VOLUME = map(tag, ("domain", "tag", "feature", "volume"))
+_DOMAIN, _TAG, _FEATURE, _VOLUME, _ASSIGNMENT = map(tag, ("domain", "tag", "feature", "volume", ASSIGNMENT))
 _ROLES = {role.value: role for role in Role}
 _JOBS = {job.value: job for job in Job}
 _DISPOSALS = {disposal.value: disposal for disposal in Disposal}
@@ -43,6 +45,7 @@ _READERS: dict[str, tuple[str, Callable[[str], object]]] = {
         ("network", "network", str),
         ("firewall", "firewall", str),
         ("audiovm", "audiovm", str),
+        ("devices_denied", "devices_denied", lambda text: tuple(text.split())),
         ("muted", "muted", lambda text: text == "True"),
         ("revision", "revision", lambda text: _number(text, 0)),
         ("trial", "trial", lambda text: _number(text, 0)),
@@ -71,7 +74,7 @@ def read_from(element: etree._Element | None) -> dict[str, Any]:
     if ours is None:
         return {}
     fields: dict[str, Any] = {}
-    tags, features, volumes = [], [], []
+    tags, features, volumes, assignments = [], [], [], []
     for child in ours:
         name, text = child.tag, (child.text or "").strip()
         if found := _READERS.get(name):
@@ -86,12 +89,16 @@ def read_from(element: etree._Element | None) -> dict[str, Any]:
             features.append((child.get("name", ""), child.text or ""))
         elif name == _VOLUME and (volume := _read_volume(child, text)):
             volumes.append(volume)
+        elif name == _ASSIGNMENT and (assignment := read_assignment(child)):
+            assignments.append(assignment)
     if tags:
         fields["tags"] = frozenset(filter(None, tags))
     if features:
         fields["features"] = tuple(sorted(features))
     if volumes:
         fields["volumes"] = tuple(volumes)
+    if assignments:
+        fields["assignments"] = tuple(assignments)
     return fields
 
 
@@ -263,6 +270,10 @@ class MetadataEdit:
             for element in found.get(name, ()):
                 self._root.remove(element)
 
+    def set_assignments(self, assignments: Iterable[Assignment]) -> None:
+        """Set which devices it is to have."""
+        put_assignments(self._root, self._qualify(ASSIGNMENT), assignments)
+
     def menu(self) -> tuple[str, ...] | None:
         """The applications that the menu shows; None for all."""
         found = self._root.find(self._qualify("menu"))
@@ -334,6 +345,7 @@ def for_new_domain(config: DomainConfig) -> etree._Element:
     edit.take_network(config)
     edit.set_text("firewall", config.firewall, home=config.home_network)
     edit.set_text("audiovm", config.audiovm or None)
+    edit.set_text("devices_denied", " ".join(config.devices_denied) or None)
     edit.set_text("muted", "True" if config.muted else None)
     edit.set_number("revision", config.revision)
     edit.set_number("keep_revisions", 0 if config.keep_revisions == DEFAULT_KEEP else config.keep_revisions)

@@ -11,7 +11,7 @@ from lxml import etree
 from qubes_manager.backend.connection.connection import LibvirtConnection
 from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.disks import attach_disk, change_medium, detach_disk, disk_xml
-from qubes_manager.core.devices import DiskRequest
+from qubes_manager.core.devices.block import OPTICAL_DRIVE, BlockDevice, DiskRequest, request_of
 from qubes_manager.core.errors import HostCallFailed, HostUnreachable, NotFound, QubesManagerError, Refused, TimedOut
 from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostEvent, HostEventKind
 
@@ -34,14 +34,27 @@ def canonical(xml: str) -> str:
 def test_a_disk_that_is_attached_is_a_device_or_a_file() -> None:
     device = disk_xml(DiskRequest("/dev/sdb", True, bus="scsi", read_only=True, serial="a&b"), "sda")
     assert canonical(device) == canonical(
-        '<disk type="block" device="disk"><driver name="qemu" type="raw"/><source dev="/dev/sdb"/>'
+        '<disk type="block" device="disk"><driver name="qemu" type="raw" error_policy="report" '
+        'rerror_policy="report" discard="unmap"/><source dev="/dev/sdb"/>'
         '<backingStore/><target dev="sda" bus="scsi"/><serial>a&amp;b</serial><readonly/></disk>'
     )
     image = disk_xml(DiskRequest("/a.qcow2", False, "qcow2"), "sdb")
     assert canonical(image) == canonical(
         '<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="/a.qcow2"/>'
-        '<backingStore/><target dev="sdb" bus="usb"/></disk>'
+        '<backingStore/><target dev="sdb" bus="usb"/><serial>dom0-sdb</serial></disk>'
     )
+    served = disk_xml(DiskRequest("/dev/sdb", True, socket="/run/devices/a/1.socket"), "sda")
+    assert canonical(served) == canonical(
+        '<disk type="network" device="disk"><driver name="qemu" type="raw" error_policy="report" '
+        'rerror_policy="report" discard="unmap"/><source protocol="nbd" name="/dev/sdb">'
+        '<host transport="unix" socket="/run/devices/a/1.socket"/></source>'
+        '<backingStore/><target dev="sda" bus="usb"/><serial>dom0-sda</serial></disk>'
+    )
+    config = parse_config(f"<domain type='qemu'><devices>{served}{device}</devices></domain>")
+    assert [(disk.source, disk.socket) for disk in config.disks] == [
+        ("/dev/sdb", "/run/devices/a/1.socket"),
+        ("/dev/sdb", ""),
+    ]
 
 
 @pytest.fixture
@@ -68,6 +81,15 @@ async def test_a_halted_domain_keeps_what_is_attached_on_the_first_free_target(h
     assert "sda" not in await sources(halted)
     with pytest.raises(NotFound, match="“disks” has no disk sda"):
         await detach_disk(halted, UUID, "disks", "sda")
+
+
+async def test_a_drive_that_burns_discs_takes_commands_from_the_domain(halted: LibvirtConnection) -> None:
+    request = request_of(BlockDevice("/dev/sr0", OPTICAL_DRIVE, read_only=True), {"devtype": "lun"}, persistent=True)
+    target = await attach_disk(halted, UUID, "disks", request)
+    xml = await halted.on_domain(UUID, "read", lambda domain: domain.XMLDesc())
+    disk = next(d for d in parse_config(xml).disks if d.target == target)
+    assert (disk.kind, disk.bus, disk.source, disk.read_only) == ("lun", "scsi", "/dev/sr0", False)
+    await detach_disk(halted, UUID, "disks", target)
 
 
 async def test_a_machine_that_cannot_hot_plug_keeps_what_it_has_now_and_for_later(

@@ -5,6 +5,10 @@ import pytest
 from qubes_manager.backend.domains.config_xml import parse_config
 from qubes_manager.backend.domains.disposable_xml import DisposableBase, disposable_xml, made_of
 from qubes_manager.backend.domains.domain_xml import DomainEdit
+from qubes_manager.backend.domains.microphone_xml import can_hear
+from qubes_manager.backend.xml import parse
+from qubes_manager.core.devices.assignment import Assignment
+from qubes_manager.core.devices.identity import ANY, DeviceClass
 from qubes_manager.core.domain import Disposal, Domain, DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Refused
 from qubes_manager.core.hardware import SoundDevice
@@ -80,6 +84,18 @@ def test_one_with_a_name_is_kept_in_backups_and_ends_when_it_is_told_to() -> Non
     config = parse_config(disposable_xml(TEMPLATE, BASE, UUID, "printer", "", None))
     assert config.disposal is None
     assert config.include_in_backups
+
+
+@pytest.mark.parametrize("disposal", [Disposal.HELD, None], ids=["unnamed", "named"])
+def test_none_has_what_is_assigned_to_its_template_nor_hears(disposal: Disposal | None) -> None:
+    edit = DomainEdit(TEMPLATE)
+    edit.metadata().set_assignments([Assignment(DeviceClass.MIC, "mic", ANY), Assignment(DeviceClass.USB, "2-1", ANY)])
+    edit.put_sound("unix:/of/its/template")
+    assert edit.put_microphone() and len(edit.config.assignments) == 2
+    xml = disposable_xml(edit.xml(), BASE, UUID, "disp1", "", disposal, sound="unix:/own")
+    assert parse_config(xml).assignments == () and "qm:assignment" not in xml
+    assert parse_config(xml).sound == SoundDevice("pulseaudio", "unix:/own") and not can_hear(parse(xml))
+    assert made_of(edit.xml(), BASE) == made_of(TEMPLATE, BASE)
 
 
 def test_a_template_without_its_private_disk_is_refused() -> None:
