@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from qubes_manager.services.devices.wiring import DeviceServices
 from qubes_manager.services.hosts.hosts import Hosts
 from qubes_manager.services.hosts.store import DomainStore
-from qubes_manager.services.user_files import UserFiles
 
 if TYPE_CHECKING:
     from qubes_manager.core.domain import Domain
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from qubes_manager.services.crossing.clipboard import Clipboards
     from qubes_manager.services.crossing.file_copies import FileCopies
     from qubes_manager.services.crossing.links import BrokerLinks
-    from qubes_manager.services.devices.block_devices import BlockDevices
     from qubes_manager.services.disposables.disposables import Disposables
     from qubes_manager.services.disposables.leftovers import Leftovers
     from qubes_manager.services.disposables.preloaded import PreloadedDisposables
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from qubes_manager.services.gui.links import GuiLinks
     from qubes_manager.services.gui.service import GuiService
     from qubes_manager.services.gui.settings import GuiSettings
-    from qubes_manager.services.hosts.image_uses import ImageUses
     from qubes_manager.services.hosts.usage_poller import UsagePoller
     from qubes_manager.services.hosts.virt_types import VirtTypes
     from qubes_manager.services.making.cloning import Cloning
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
     from qubes_manager.services.volumes.template_roots import TemplateRoots
 
 
-class Services(UserFiles):
+class Services(DeviceServices):
     """One of each service over the same hosts and store, made when it is first asked for.
 
     So a command loads what it uses and nothing else, and nobody has a copy of his own of anything. *on_settled* is
@@ -64,8 +62,7 @@ class Services(UserFiles):
     def __init__(
         self, hosts: Hosts, store: DomainStore, *, on_settled: "Callable[[Settlement], None] | None" = None
     ) -> None:
-        super().__init__(store)
-        self.hosts = hosts
+        super().__init__(hosts, store)
         self._on_settled = on_settled
 
     @classmethod
@@ -84,25 +81,11 @@ class Services(UserFiles):
         return VirtTypes(self.hosts)
 
     @cached_property
-    def uses(self) -> "ImageUses":
-        """Who uses which image."""
-        from qubes_manager.services.hosts.image_uses import ImageUses
-
-        return ImageUses(self.hosts, self.store)
-
-    @cached_property
     def poller(self) -> "UsagePoller":
         """Live figures."""
         from qubes_manager.services.hosts.usage_poller import UsagePoller
 
         return UsagePoller(self.hosts, self.store)
-
-    @cached_property
-    def devices(self) -> "BlockDevices":
-        """The host's block devices."""
-        from qubes_manager.services.devices.block_devices import BlockDevices
-
-        return BlockDevices(self.hosts, self.store, self.uses)
 
     @cached_property
     def file_copies(self) -> "FileCopies":
@@ -176,6 +159,7 @@ class Services(UserFiles):
             self.sound,
             self.isolation,
             self.firewalls,
+            self.assigned_devices,
             lambda key: self.lists.refresh(key),
         )
 
@@ -184,7 +168,7 @@ class Services(UserFiles):
         """What is heard of domains."""
         from qubes_manager.services.domains.sound import Sound
 
-        return Sound(self.hosts, self.store)
+        return Sound(self.hosts, self.store, self.microphones)
 
     @cached_property
     def isolation(self) -> "Isolation":

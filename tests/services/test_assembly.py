@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qubes_manager.core.devices.identity import DeviceClass
 from qubes_manager.services.assembly import Services
 
 MEMBERS = [name for name, member in inspect.getmembers_static(Services) if isinstance(member, cached_property)]
@@ -48,8 +49,12 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     program = "import sys; import qubes_manager.services.assembly; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.startswith("qubes_manager.services.")}
-    needed = ("assembly", "user_files", "hosts", "hosts.hosts", "hosts.store")
+    needed = ("assembly", "devices", "devices.wiring", "user_files", "hosts", "hosts.hosts", "hosts.store")
     assert ours == {f"qubes_manager.services.{name}" for name in needed}
+
+
+def test_all_kinds_of_devices_are_there() -> None:
+    assert set(Services.connecting(watch=False).devices.classes) == set(DeviceClass)
 
 
 async def test_users_files_lie_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from qubes_manager.core.events import DomainEvent, DomainEventKind, Event, HostE
 from qubes_manager.core.pauses import Pause
 from qubes_manager.core.volume_use import are_known, image_name
 from qubes_manager.core.volumes import chain
+from qubes_manager.services.devices.assigned import AssignedDevices, requires_any
 from qubes_manager.services.domains.console_binding import bind_console_log
 from qubes_manager.services.domains.port_upgrade import add_missing_ports, is_made_by_us
 from qubes_manager.services.domains.sound import Sound
@@ -69,6 +70,7 @@ class Lifecycle:
         sound: Sound,
         isolation: Isolation,
         firewalls: Firewalls,
+        assigned: AssignedDevices,
         before_shutdown: Callable[[DomainKey], Awaitable[object]],
     ) -> None:
         self._hosts = hosts
@@ -77,6 +79,7 @@ class Lifecycle:
         self._sound = sound
         self._isolation = isolation
         self._firewalls = firewalls
+        self._assigned = assigned
         self._before_shutdown = before_shutdown
         self._starting_network: defaultdict[DomainKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -154,8 +157,10 @@ class Lifecycle:
         await add_missing_ports(self._hosts, domain)
         if is_made_by_us(domain):
             await self._isolation.renew(domain)
+        await self._assigned.require(domain)
         await self.start_network(self._store.require(key))
-        async with self._sound.playing(key), self._roots.ready_to_start(key):
+        devices = self._assigned.going_on(domain) if domain.state is DomainState.SAVED else contextlib.nullcontext()
+        async with self._sound.playing(key), self._roots.ready_to_start(key), devices:
             start = actions_on(self._hosts, domain).start
             try:
                 if is_encrypted:
@@ -171,8 +176,23 @@ class Lifecycle:
                 raise
         await self._hosts.refresh(key)
         if domain.state is DomainState.SAVED:
-            # It went on with the rules that it was saved with.
+            # It went on with the rules that it was saved with, and with the devices.
             await self._let_rules_hold(key)
+        else:
+            await self._give_devices(key)
+
+    async def _give_devices(self, key: DomainKey) -> None:
+        """Give a domain that has started what is assigned to it; without what it requires it does not run."""
+        try:
+            notes = await self._assigned.attach_at_start(key)
+        except BaseException:
+            # Also where nobody waits for it any more, as in a question that is left open.
+            if requires_any(self._store.require(key)):
+                with contextlib.suppress(QubesManagerError):
+                    await asyncio.shield(self.kill(key))
+            raise
+        for note in notes:
+            log.warning("%s", note)
 
     async def _let_rules_hold(self, key: DomainKey) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qubes_manager.backend.user.domain_lock import domain_lock
 from qubes_manager.core.applications import check_id
+from qubes_manager.core.devices.interfaces import parse_denied
 from qubes_manager.core.disposables import MOST_PRELOADED, PRELOAD_MAX, parse_count
 from qubes_manager.core.domain import NO_DISPOSABLES, Domain, DomainClass, DomainKey
 from qubes_manager.core.errors import BadInput, Overtaken, QubesManagerError, Refused, TimedOut
@@ -59,6 +60,12 @@ class Properties(NetworkProperties):
             raise BadInput("label", label[:80], f"use one of {', '.join(LABELS)}")
         aim = Aim("label", LABELS[label], lambda config: config.label)
         await self._edit(key, lambda edit: edit.set_text("label", label), aim)
+
+    async def set_devices_denied(self, key: DomainKey, text: str) -> None:
+        """Set which kinds of devices it never gets, whoever asks."""
+        denied = parse_denied(text)
+        aim = Aim("devices_denied", denied, lambda config: config.devices_denied)
+        await self._edit(key, lambda edit: edit.set_text("devices_denied", " ".join(denied) or None), aim)
 
     async def change_tags(self, key: DomainKey, added: Collection[str], removed: Collection[str] = ()) -> None:
         """Add and take away tags; those that others gave it stay."""

@@ -68,6 +68,13 @@ PROPERTIES: dict[str, Property] = {
             of_all="default_dispvm",
         ),
         Property(
+            "devices_denied",
+            lambda d, c: " ".join(c.devices_denied),
+            lambda s, key, text: s.set_devices_denied(key, text),
+            "",
+            "kinds of devices that it never gets, by the codes of their interfaces: u03**** are keyboards and mice",
+        ),
+        Property(
             "include_in_backups",
             lambda d, c: str(c.include_in_backups),
             lambda s, key, text: s.set_include_in_backups(key, parse_bool(text, "include_in_backups")),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from qubes_manager.backend.host import host_facts
-from qubes_manager.backend.host.daemon_paths import DaemonPaths, daemon_paths
+from qubes_manager.backend.host import block_server, host_facts
+from qubes_manager.backend.host.daemon_paths import DaemonPaths, daemon_paths, is_users
 from qubes_manager.backend.viewers import needs
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.sizes import format_size
@@ -100,6 +100,7 @@ def _look_at_this_machine(uri: str, paths: DaemonPaths, offers_kvm: bool | None)
         _windows(),
         *_apart(),
         _sound(uri),
+        *_devices(uri),
         *_validation(),
     ]
 
@@ -202,6 +203,18 @@ def _sound(uri: str) -> Finding:
     if trouble:
         return Finding("sound", Verdict.POOR, trouble, advice)
     return Finding("sound", Verdict.GOOD, "what domains play is heard on this machine")
+
+
+def _devices(uri: str) -> list[Finding]:
+    """Whether an ordinary user's domains can have devices, which root alone may open."""
+    if not is_users(uri):
+        return []
+    missing = block_server.missing_packages()
+    if missing:
+        found = f"not installed: {', '.join(missing)}"
+        advice = f"Drives cannot be given to domains. {host_facts.installing(' '.join(missing))}"
+        return [Finding("devices", Verdict.POOR, found, advice)]
+    return [Finding("devices", Verdict.GOOD, "drives are opened by udisks, which asks you, and served to domains")]
 
 
 def _validation() -> list[Finding]:

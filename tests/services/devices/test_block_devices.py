@@ -9,13 +9,12 @@ import pytest
 from qubes_manager.backend.domains import disks
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.host.host_tools import run_tool_now
-from qubes_manager.core.devices import OPTICAL_DRIVE, BlockDevice, DiskRequest
+from qubes_manager.core.devices.block import OPTICAL_DRIVE, BlockDevice, DiskRequest
 from qubes_manager.core.domain import DomainClass, DomainConfig
 from qubes_manager.core.errors import BadInput, NotFound, QubesManagerError, Refused
-from qubes_manager.core.hardware import Disk
 from qubes_manager.core.volumes import OwnVolume, Role
 from qubes_manager.services.devices import block_devices
-from qubes_manager.services.devices.block_devices import OfferedDevice
+from qubes_manager.services.devices.kind import Holder, Offered
 from tests.build import domain
 from tests.driver import FOLDER, RUNNING
 from tests.services.conftest import MakeWorld, World
@@ -43,12 +42,12 @@ async def test_an_image_that_another_domain_has_is_refused_under_every_name_of_i
     (tmp_path / "link.img").symlink_to(tmp_path / "mail.img")
     for name in ("mail.img", "link.img"):
         with pytest.raises(Refused, match="“mail” has it among its disks and would use"):
-            await world.devices.attach(world.named("work").key, image(tmp_path / name))
+            await world.block_devices.attach(world.named("work").key, image(tmp_path / name))
     # Nor may one that only reads join one that writes.
     with pytest.raises(Refused, match="“mail” has it among its disks"):
-        await world.devices.attach(world.named("work").key, image(tmp_path / "mail.img", read_only=True))
+        await world.block_devices.attach(world.named("work").key, image(tmp_path / "mail.img", read_only=True))
     with pytest.raises(Refused, match=r"“mail” has .*mail\.img already, as vda"):
-        await world.devices.attach(world.named("mail").key, image(tmp_path / "mail.img"))
+        await world.block_devices.attach(world.named("mail").key, image(tmp_path / "mail.img"))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ async def test_what_is_not_there_is_said(
     world: World, request_: DiskRequest, error: type[QubesManagerError], reason: str
 ) -> None:
     with pytest.raises(error, match=reason):
-        await world.devices.attach(world.named("work").key, request_)
+        await world.block_devices.attach(world.named("work").key, request_)
 
 
 async def test_a_device_that_the_host_uses_or_that_can_only_be_read_is_refused(
@@ -78,9 +77,9 @@ async def test_a_device_that_the_host_uses_or_that_can_only_be_read_is_refused(
     monkeypatch.setattr(block_devices, "find_block_device", find)
     work = world.named("work").key
     with pytest.raises(Refused, match="dom0 uses /dev/sdy: mounted at /home"):
-        await world.devices.attach(work, DiskRequest("/dev/sdy", True))
+        await world.block_devices.attach(work, DiskRequest("/dev/sdy", True))
     with pytest.raises(Refused, match="/dev/sr9 can only be read: attach it read-only"):
-        await world.devices.attach(work, DiskRequest("/dev/sr9", True))
+        await world.block_devices.attach(work, DiskRequest("/dev/sr9", True))
     # Nothing of ours is against this; what libvirt's test driver does with it depends on its version.
     asked: list[DiskRequest] = []
 
@@ -90,7 +89,7 @@ async def test_a_device_that_the_host_uses_or_that_can_only_be_read_is_refused(
 
     monkeypatch.setattr(disks, "attach_disk", attach)
     wanted = DiskRequest("/dev/sr9", True, read_only=True)
-    assert await world.devices.attach(work, wanted) == "sda"
+    assert await world.block_devices.attach(work, wanted) == "sda"
     assert asked == [wanted]
 
 
@@ -109,42 +108,41 @@ async def test_a_device_that_the_host_uses_is_no_disc_either(world: World, monke
     monkeypatch.setattr(disks, "change_medium", insert)
     work = world.named("work").key
     with pytest.raises(Refused, match="dom0 uses /dev/sdy: mounted at /media/disc"):
-        await world.devices.insert(work, "sda", "/dev/sdy")
+        await world.block_devices.insert(work, "sda", "/dev/sdy")
     with pytest.raises(NotFound, match=r"the host has no block device /dev/\.\./etc/passwd"):
-        await world.devices.insert(work, "sda", "/dev/../etc/passwd")
-    await world.devices.insert(work, "sda", "/dev/sr9")
+        await world.block_devices.insert(work, "sda", "/dev/../etc/passwd")
+    await world.block_devices.insert(work, "sda", "/dev/sr9")
     assert inserted == ["/dev/sr9"]
 
 
 async def test_what_a_domain_is_made_of_stays_and_dom0_is_nobody_s_guest(world: World) -> None:
     work = world.named("work").key
     with pytest.raises(Refused, match="vda is a volume that “work” is made of"):
-        await world.devices.detach(work, "vda")
+        await world.block_devices.detach(work, "vda")
     with pytest.raises(NotFound, match="“work” has no disk vdz"):
-        await world.devices.detach(work, "vdz")
+        await world.block_devices.detach(work, "vdz")
     with pytest.raises(NotFound, match="“work” has no CD-ROM drive vda"):
-        await world.devices.eject(work, "vda")
+        await world.block_devices.eject(work, "vda")
     with pytest.raises(NotFound, match="there is no file “/no/disc”"):
-        await world.devices.insert(work, "sda", "/no/disc")
+        await world.block_devices.insert(work, "sda", "/no/disc")
     with pytest.raises(Refused, match="dom0 is this machine"):
-        await world.devices.detach(world.named("dom0").key, "vda")
+        await world.block_devices.detach(world.named("dom0").key, "vda")
 
 
 async def test_images_on_a_bus_that_disks_come_and_go_on_are_offered_with_their_users(world: World) -> None:
-    assert await world.devices.offered(world.uri) == []
+    assert await world.block_devices.offered(world.uri) == []
     mail = world.named("mail")
     disks = tuple(replace(disk, bus="usb", target="sda") for disk in mail.config.disks)
     world.store.put([replace(mail, config=replace(mail.config, disks=disks))])
-    (offered,) = await world.devices.offered(world.uri)
+    (offered,) = await world.block_devices.offered(world.uri)
+    assert isinstance(offered.device, BlockDevice)
     assert (offered.device.path, offered.device.kind, offered.used_by) == (disks[0].source, "image", "mail (sda)")
 
 
 def test_who_uses_a_device_is_told_with_the_host_first() -> None:
-    users = tuple((domain(name), Disk(target)) for name, target in (("work", "sda"), ("mail", "vdb")))
-    assert OfferedDevice(BlockDevice("/dev/sdb"), users).used_by == "work (sda), mail (vdb)"
-    assert (
-        OfferedDevice(BlockDevice("/dev/sdb", in_use="mounted at /"), users[:1]).used_by == "mounted at /, work (sda)"
-    )
+    users = tuple(Holder(domain(name), target) for name, target in (("work", "sda"), ("mail", "vdb")))
+    assert Offered(BlockDevice("/dev/sdb"), users).used_by == "work (sda), mail (vdb)"
+    assert Offered(BlockDevice("/dev/sdb", in_use="mounted at /"), users[:1]).used_by == "mounted at /, work (sda)"
 
 
 async def test_the_system_that_a_domain_has_from_its_template_is_not_detached(driver_world: MakeWorld) -> None:
@@ -154,4 +152,4 @@ async def test_the_system_that_a_domain_has_from_its_template_is_not_detached(dr
     system = DiskSpec(f"{FOLDER}/{root.name}", transient=True)
     world = await driver_world([NewDomain("debian", template, own), NewDomain("app", app, disks=(system,))])
     with pytest.raises(Refused, match="vda is a volume that “app” is made of; it cannot be detached"):
-        await world.devices.detach(world.named("app").key, "vda")
+        await world.block_devices.detach(world.named("app").key, "vda")

@@ -224,7 +224,16 @@ async def test_a_template_has_its_last_words_and_no_guest_can_keep_it_from_its_e
     world: World, words: Words, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LAST_WORDS", 0.05)
-    lifecycle = Lifecycle(world.hosts, world.store, world.roots, world.sound, world.isolation, world.firewalls, words)
+    lifecycle = Lifecycle(
+        world.hosts,
+        world.store,
+        world.roots,
+        world.sound,
+        world.isolation,
+        world.firewalls,
+        world.assigned_devices,
+        words,
+    )
     template, other = world.named("template").key, world.named("runs").key
     for key in (template, other):
         await lifecycle.shutdown(key, timeout=10)

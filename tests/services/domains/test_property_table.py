@@ -14,6 +14,7 @@ VALUES = {
     "autostart": "True",
     "default_dispvm": "app",
     "include_in_backups": "False",
+    "devices_denied": "u03**** p02****",
     "kernelopts": "quiet ro",
     "label": "red",
     "maxmem": "3000",

@@ -16,7 +16,7 @@ from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.storage import volume_store
 from qubes_manager.backend.storage.pools import add_pool
 from qubes_manager.core.creation_request import CreationRequest
-from qubes_manager.core.devices import DiskRequest
+from qubes_manager.core.devices.block import DiskRequest
 from qubes_manager.core.domain import DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.errors import HostCallFailed, Refused, UnknownDisk
 from qubes_manager.core.volumes import OwnVolume, Role
@@ -225,19 +225,19 @@ async def test_an_image_that_another_domain_has_or_stands_on_is_not_attached(sce
     await scene.foreign(WAYS[way](scene, image))
     for path in (image, linked(scene, image) if "link" not in way else image):
         with pytest.raises(Refused, match="“foreign” has"):
-            await scene.world.devices.attach(scene.key, DiskRequest(str(path), False))
+            await scene.world.block_devices.attach(scene.key, DiskRequest(str(path), False))
     # Who only reads does no harm to what is only read.
     if "overlay" in way:
-        await scene.world.devices.attach(scene.key, DiskRequest(str(image), False, read_only=True))
+        await scene.world.block_devices.attach(scene.key, DiskRequest(str(image), False, read_only=True))
 
 
 async def test_a_volume_of_a_domain_is_neither_attached_nor_inserted_elsewhere(scene: Scene) -> None:
     victim = await scene.foreign(scene.whole_image())
     for path in (scene.pool / ROOT.name, linked(scene, scene.pool / ROOT.name)):
         with pytest.raises(Refused, match="“alone” has it among its disks and would use it as vda"):
-            await scene.world.devices.attach(victim, DiskRequest(str(path), False))
+            await scene.world.block_devices.attach(victim, DiskRequest(str(path), False))
         with pytest.raises(Refused, match="“alone” has it among its disks"):
-            await scene.world.devices.insert(victim, "sda", str(path))
+            await scene.world.block_devices.insert(victim, "sda", str(path))
 
 
 async def test_a_removal_finds_out_that_a_pool_is_gone_before_it_deletes_anything(scene: Scene) -> None:
@@ -388,7 +388,7 @@ async def test_of_two_domains_that_get_an_image_at_once_one_has_it(scene: Scene)
     link.symlink_to(image)
     keys = [await scene.foreign(scene.whole_image(f"{n}.qcow2"), name=n) for n in ("one", "two")]
     requests = [DiskRequest(str(path), False, persistent=True) for path in (image, link)]
-    attaching = (scene.world.devices.attach(key, request) for key, request in zip(keys, requests, strict=True))
+    attaching = (scene.world.block_devices.attach(key, request) for key, request in zip(keys, requests, strict=True))
     found = await asyncio.gather(*attaching, return_exceptions=True)
     (error,) = [one for one in found if isinstance(one, BaseException)]
     assert "“one”" in str(error) or "“two”" in str(error)

@@ -15,7 +15,7 @@ from qubes_manager.backend.domains.domain_actions import define
 from qubes_manager.backend.domains.new_domain import DiskSpec, NewDomain
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.storage import volume_store, volume_streams
-from qubes_manager.core.devices import DiskRequest
+from qubes_manager.core.devices.block import DiskRequest
 from qubes_manager.core.domain import Domain, DomainClass, DomainConfig, DomainKey
 from qubes_manager.core.errors import BadInput, Cancelled, NotFound, QubesManagerError, Refused, StateIsSaved
 from qubes_manager.core.volumes import OwnVolume, Role
@@ -297,10 +297,10 @@ async def test_the_volumes_of_a_saved_domain_stay_as_its_run_left_them(driver_wo
         lambda: world.volumes.export(key, "private", tmp_path / "out.qcow2"),
         lambda: world.cloning.clone(key, "copy"),
         lambda: world.promotion.to_template(key),
-        lambda: world.devices.attach(key, DiskRequest(str(image), is_device=False)),
-        lambda: world.devices.detach(key, "vda"),
-        lambda: world.devices.insert(key, "sda", str(image)),
-        lambda: world.devices.eject(key, "sda"),
+        lambda: world.block_devices.attach(key, DiskRequest(str(image), is_device=False)),
+        lambda: world.block_devices.detach(key, "vda"),
+        lambda: world.block_devices.insert(key, "sda", str(image)),
+        lambda: world.block_devices.eject(key, "sda"),
     ):
         with pytest.raises(StateIsSaved, match="“own” is saved, to go on as it was"):
             await work()
