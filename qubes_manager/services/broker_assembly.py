@@ -18,6 +18,7 @@ from qubes_manager.services.broker.deciding.recording import Recorder
 from qubes_manager.services.broker.deciding.session_answers import SessionAnswers
 from qubes_manager.services.broker.desktop.notices import Notices
 from qubes_manager.services.broker.desktop.screens import Screens
+from qubes_manager.services.broker.devices.assignments import AssignmentKeeper
 from qubes_manager.services.broker.disposables.disposal import DisposalKeeper
 from qubes_manager.services.broker.disposables.preload import PreloadKeeper
 from qubes_manager.services.broker.disposables.windows import OpenWindows
@@ -41,6 +42,7 @@ from qubes_manager.services.broker.requests import Requests
 from qubes_manager.services.broker.service import Broker
 from qubes_manager.services.broker.transfers import Transfers
 from qubes_manager.services.crossing.address import socket_path
+from qubes_manager.services.devices.watch import DeviceWatch
 
 
 class BrokerParts:
@@ -95,17 +97,30 @@ class BrokerParts:
         return Recorder(self._services.audit, self.lineage)
 
     @cached_property
+    def asker(self) -> Asker:
+        """Asking the user."""
+        return Asker(self.screens, self.session, lambda: self._services.settings_file.load()[0].appearance)
+
+    @cached_property
+    def assignments(self) -> AssignmentKeeper:
+        """Devices that domains are to have."""
+        services = self._services
+        watch = DeviceWatch(services.hosts, services.store, services.devices, self._uri)
+        return AssignmentKeeper(
+            services.store, services.devices, services.assigned_devices, watch, self.asker.ask, self.notices
+        )
+
+    @cached_property
     def decisions(self) -> Decisions:
         """Whether a call may go ahead."""
         services = self._services
-        asker = Asker(self.screens, self.session, lambda: services.settings_file.load()[0].appearance)
         return Decisions(
             self._uri,
             services.store,
             services.policy_files,
             services.defaults,
             self.recorder,
-            asker,
+            self.asker,
             self.notices,
             self.session,
         )
@@ -226,6 +241,7 @@ class BrokerParts:
         broker.left.connect(self.screens.withdraw)
         broker.add(
             windows,
+            self.assignments,
             ToolsRecord(sessions, services.guest_tools.record),
             DisposalKeeper(uri, services.store, services.disposables, services.commands, windows.count),
             PreloadKeeper(

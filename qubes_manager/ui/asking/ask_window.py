@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QDialog, QFrame, QHBoxLayout, QPushButt
 from qubes_manager.core.crossing.question import Answer, Question
 from qubes_manager.core.crossing.service_words import service_title, wish
 from qubes_manager.core.labels import LABELS
+from qubes_manager.core.names import HOST_NAME
 from qubes_manager.core.text import one_cell, plain_tip
 from qubes_manager.ui.asking.attention import REST, Attention
 from qubes_manager.ui.asking.target_list import TargetList
@@ -72,6 +73,8 @@ class AskWindow(QDialog):
     def _buttons(self) -> QHBoxLayout:
         self.block = self._button("Block this domain’s requests", self._on_block)
         self.block.setToolTip(plain_tip(_BLOCK_TIP))
+        # This machine's own questions are about devices that the user has assigned.
+        self.block.setVisible(self._question.source != HOST_NAME)
         self.cancel = self._button("Cancel", self._on_cancel)
         self.ok = self._button("OK", self._on_ok)
         self.ok.setDefault(True)

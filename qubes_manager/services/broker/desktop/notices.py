@@ -20,6 +20,7 @@ class Topic(Enum):
     ALLOWED = auto()
     REFUSED = auto()
     FILES = auto()
+    DEVICES = auto()
     # What a guest wants to be shown.
     MESSAGE = auto()
 

@@ -1,0 +1,1 @@
+"""Devices that come to domains by their assignments, while the broker runs."""
