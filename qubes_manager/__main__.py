@@ -36,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from qubes_manager.cli.clipboard import main as clipboard
 
         return clipboard(words[1:])
+    if words[:1] == ["device-gone"]:
+        from qubes_manager.cli.device_gone import main as device_gone
+
+        return device_gone(words[1:])
     if words[:1] == ["run"]:
         from qubes_manager.cli.run_app import main as run_app
 

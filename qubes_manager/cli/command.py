@@ -78,7 +78,7 @@ class Session:
         domain = self.store.get(key)
         if domain and domain.config.gui_port and has_screen():
             await self.services.links.link(key.connection).ensure()
-        if domain and domain.config.crossing_ports:
+        if domain and (domain.config.crossing_ports or domain.config.assignments):
             await self.services.broker_links.link(key.connection).start()
 
     def fresh(self, domain: Domain) -> Domain:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from qubes_manager.cli.command import Session, chosen, for_each, run
 from qubes_manager.cli.options import add_domains, new_parser
 from qubes_manager.cli.passphrase import ask_passphrase
-from qubes_manager.core.devices import DiskRequest, cd_drive
+from qubes_manager.core.devices.block import DiskRequest, cd_drive
 from qubes_manager.core.domain import Domain
 from qubes_manager.core.errors import Refused
 from qubes_manager.services.domains.lifecycle import PassphraseNeeded
@@ -61,7 +61,7 @@ def _medium(options: Namespace) -> tuple[str, str] | None:
 
 
 async def _put_in(session: Session, domain: Domain, kind: str, path: str) -> None:
-    devices = session.services.devices
+    devices = session.services.block_devices
     is_device = path.startswith("/dev/")
     if kind == "hd":
         await devices.attach(domain.key, DiskRequest(path, is_device, bus="virtio"))
