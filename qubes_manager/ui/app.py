@@ -96,9 +96,13 @@ async def _main(
         services.hosts.follow(uri, openers.get(uri))
     _run_beside(window, services)
     commands = window.commands
-    actions = _tray_actions(window, services)
+    hearing = window.devices.hearing_sign()
+    actions = [hearing, *_tray_actions(window, services)]
     tray = Tray(window, window.applications.model, commands.apps, commands.trigger, actions)
     tray.follow(window.window_commands.transfers)
+    hearing.stand_in(tray)
+    # The tray has just told what crosses, and nothing else.
+    window.window_commands.transfers.changed.connect(hearing.show_now)
     tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)
@@ -126,7 +130,14 @@ def _tray_actions(window: MainWindow, services: Services) -> list[QAction]:
         actions["wipe-clipboard"],
     )
     transfers = TransfersMenu(window, window.window_commands.transfers, actions["transfers"], window.tasks.spawn)
-    return [clipboard.menuAction(), transfers.menuAction(), actions["new-disposable"], actions["quit"]]
+    devices = window.devices.menu()
+    return [
+        devices.menuAction(),
+        clipboard.menuAction(),
+        transfers.menuAction(),
+        actions["new-disposable"],
+        actions["quit"],
+    ]
 
 
 def _run_beside(window: MainWindow, services: Services) -> None:
@@ -139,6 +150,7 @@ def _run_beside(window: MainWindow, services: Services) -> None:
         services.menu_keeper.run(),
         services.lists.load(),
         follow_brokers(services.broker_links, services.store),
+        window.devices.watches.run(),
     ):
         window.tasks.spawn(work)
 

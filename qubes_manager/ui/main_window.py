@@ -19,6 +19,7 @@ from qubes_manager.ui.actions import DOMAIN_ACTIONS, WINDOW_ACTIONS, ActionSet, 
 from qubes_manager.ui.applications.applications_dock import ApplicationsDock
 from qubes_manager.ui.commands.domain_commands import DomainCommands
 from qubes_manager.ui.commands.window_commands import WindowCommands
+from qubes_manager.ui.devices.devices_dock import DevicesDock
 from qubes_manager.ui.feedback.confirm import Confirmation
 from qubes_manager.ui.feedback.jobs import Jobs
 from qubes_manager.ui.feedback.message_bar import Level, MessageBar
@@ -77,7 +78,12 @@ class MainWindow(QMainWindow):
             self.appearances,
             confirmation,
             self.window_actions,
-            {"toolbar": self.toolbar, "details": self.dock, "applications": self.applications},
+            {
+                "toolbar": self.toolbar,
+                "details": self.dock,
+                "applications": self.applications,
+                "devices-page": self.devices,
+            },
         )
         self._state.restore(settings)
         self._selection_changed()
@@ -87,8 +93,17 @@ class MainWindow(QMainWindow):
 
     def _make_commands(self, confirmation: Confirmation) -> None:
         services, tasks, messages = self._services, self.tasks, self.messages
-        jobs = Jobs(messages)
-        self.commands = DomainCommands(self, services, tasks, messages, confirmation, jobs, self.view.edit_name)
+        self._jobs = jobs = Jobs(messages)
+        self.commands = DomainCommands(
+            self,
+            services,
+            tasks,
+            messages,
+            confirmation,
+            jobs,
+            self.view.edit_name,
+            show_devices=lambda domain: self.devices.open_for(domain),
+        )
         self.window_commands = WindowCommands(
             self,
             services,
@@ -99,6 +114,7 @@ class MainWindow(QMainWindow):
             self.view,
             focus_search=self.filter.focus_search,
             quit_program=self.quit_requested.emit,
+            add_image=lambda: self.devices.add_image(),
         )
         self.domain_actions = ActionSet(self, DOMAIN_ACTIONS, self._trigger_for_selected)
         self.window_actions = ActionSet(self, WINDOW_ACTIONS, self.window_commands.trigger)
@@ -136,6 +152,10 @@ class MainWindow(QMainWindow):
         self.dock.setFeatures(QDockWidget.DockWidgetFeature.DockWidgetClosable)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
         self.applications = ApplicationsDock(self, self._services, self.commands.apps, self.commands.trigger)
+        page, image = (self.window_actions[name] for name in ("all-devices", "add-image"))
+        self.devices = DevicesDock(self, self._services, self.tasks, self.messages, self._jobs, page, image)
+        # The applications stay beside the table and the devices.
+        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         self.resizeDocks([self.applications], [self.applications.sizeHint().width()], Qt.Orientation.Horizontal)
 
     def _build_menus(self) -> None:
@@ -144,9 +164,11 @@ class MainWindow(QMainWindow):
         self.window_actions["filter"].setMenu(self.filter.menu)
         self.window_actions["columns"].setMenu(self.view.columns_menu(self))
         self.window_actions["appearance"].setMenu(self.appearances)
+        self.window_actions["device-list"].setMenu(self.devices.menu())
         fill_menu_bar(self.menuBar(), self.window_actions, self.domain_actions)
         self._context_menu = QMenu("Domain", self)
         fill_menu(self._context_menu, self.domain_actions, Menu.DOMAIN)
+        self.devices.add_domain_menu(self._context_menu, self.domain_actions["devices"], self.view.selected_domains)
 
     def _build_status(self) -> None:
         self.counts = PlainLabel()
@@ -166,6 +188,7 @@ class MainWindow(QMainWindow):
         self._clipboard_changed(None)
         self.window_commands.transfers.changed.connect(self._transfers_changed)
         self.view.files_dropped.connect(self._files_dropped)
+        self.view.device_dropped.connect(lambda device, target: self.devices.drop(device, target.key))
         self.applications.panel.open_files.connect(self._open_in_disposable)
         self.view.visible_changed.connect(self._visible_changed)
         self.view.selection_changed.connect(self._selection_changed)
@@ -181,7 +204,8 @@ class MainWindow(QMainWindow):
         self.appearances.picked.connect(set_appearance)
         self.window_actions["waiting"].toggled.connect(self.filter.show_waiting)
         self.window_actions["toolbar"].toggled.connect(self.toolbar.setVisible)
-        for name, dock in (("details", self.dock), ("applications", self.applications)):
+        docks = (("details", self.dock), ("applications", self.applications), ("devices-page", self.devices))
+        for name, dock in docks:
             self.window_actions[name].toggled.connect(dock.setVisible)
             dock.visibilityChanged.connect(lambda shown, name=name: self._dock_shown(name, shown))
 
@@ -285,6 +309,7 @@ class MainWindow(QMainWindow):
             self._visible_changed(self.view.visible_keys())
         elif event.type() == QEvent.Type.PaletteChange and hasattr(self, "window_actions"):
             self.filter.recolour()
+            self.devices.recolour()
             self.pages.recolour()
             self.domain_actions.recolour()
             self.window_actions.recolour()

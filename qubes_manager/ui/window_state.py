@@ -42,6 +42,7 @@ class WindowState:
             ("toolbar", settings.show_toolbar),
             ("details", settings.show_details),
             ("applications", settings.show_applications),
+            ("devices-page", settings.show_devices),
         ):
             self.actions[name].setChecked(shown)
             self.panes[name].setVisible(shown)
@@ -63,6 +64,7 @@ class WindowState:
             window_height=self.window.height(),
             show_details=self.actions["details"].isChecked(),
             show_applications=self.actions["applications"].isChecked(),
+            show_devices=self.actions["devices-page"].isChecked(),
             show_toolbar=self.actions["toolbar"].isChecked(),
             show_waiting=self.actions["waiting"].isChecked(),
         )

@@ -15,6 +15,8 @@ from pytestqt.qtbot import QtBot
 import qubes_manager.models
 import qubes_manager.ui
 from qubes_manager.core.applications import Application
+from qubes_manager.core.devices.block import BlockDevice
+from qubes_manager.core.devices.usb import UsbDevice
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState, Usage
 from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.core.firewall.control import NetworkState
@@ -26,12 +28,14 @@ from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.policy.subject import System
 from qubes_manager.core.settings import Settings
 from qubes_manager.core.text import plain_tip
+from qubes_manager.models.device_tree import Entry, Listing
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.crossing.audit import Decider, Decision, Outcome
 from qubes_manager.services.crossing.subjects import subjects
+from qubes_manager.services.devices.kind import Holder, Offered
 from qubes_manager.services.setup.host_check import Finding, Verdict
+from qubes_manager.ui.devices.attach_dialog import AttachDialog
 from qubes_manager.ui.dialogs.app_shortcuts_dialog import AppShortcutsDialog
-from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
 from qubes_manager.ui.dialogs.firewall.firewall_dialog import FirewallDialog
 from qubes_manager.ui.dialogs.hint_dialog import HintDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
@@ -124,6 +128,34 @@ def hostile_domain(markup: str) -> Domain:
     )
 
 
+def hostile_devices(markup: str) -> list[Listing]:
+    """Devices that call themselves markup, at a machine that does, which a domain of that name has."""
+    drive = BlockDevice("/dev/sdb", vendor=markup, model=markup, filesystem=markup, label=markup, in_use=markup)
+    stick = UsbDevice("2-1", 2, 4, "0781", "5581", markup, markup, markup)
+    image = BlockDevice(f"/{markup}", kind="image")
+    offered = tuple(Offered(one, (Holder(hostile_domain(markup), markup),)) for one in (drive, stick, image))
+    return [Listing("qemu:///x", offered, trouble=markup)]
+
+
+def check_devices(window: MainWindow) -> None:
+    """Look at every cell and every line of a menu of the devices."""
+    devices = window.devices
+    for entry in devices.model.entries():
+        place = devices.model.index_of(entry.key)
+        for column in range(devices.model.columnCount()):
+            check_tip(place.siblingAtColumn(column).data(Qt.ItemDataRole.ToolTipRole))
+            for role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+                check_harmless(place.siblingAtColumn(column).data(role))
+        devices.page.choose(entry.key)
+        devices.page.more_button.menu().aboutToShow.emit()
+    devices_menu = window.window_actions["device-list"].menu()
+    assert isinstance(devices_menu, QMenu)
+    devices_menu.aboutToShow.emit()
+    for menu in window.findChildren(QMenu):
+        for action in menu.actions():
+            check_harmless(action.text())
+
+
 def check_all(root: QWidget) -> int:
     """Look at every widget below *root*; returns how many texts were found that look like markup."""
     found = 0
@@ -170,7 +202,10 @@ def test_the_whole_window_takes_nothing_for_markup(
     async def walk() -> None:
         services.store.put([hostile_domain(markup)])
         services.store.flush()
+        window.devices.page.show_devices(hostile_devices(markup), [hostile_domain(markup)], is_listing=False)
+        window.devices.show()
         window.show()
+        check_devices(window)
         window.view.selectRow(0)
         window.applications.panel.tell_trouble(markup)
         for level in Level:
@@ -229,7 +264,7 @@ def dialogs(parent: QWidget, services: Services, domain: Domain, markup: str) ->
         NewDomainDialog(parent, [Offer(uri, templates=(markup,), pools=(markup,))], lambda _uri, _name: True),
         RunDialog(parent, services.commands, [domain], spawn),
         AppShortcutsDialog(parent, domain, [app], spawn),
-        DevicesDialog(parent, services.hosts, services.store, services.devices, spawn, uri, domain),
+        AttachDialog(parent, Entry(uri, Offered(BlockDevice(f"/dev/{markup}", vendor=markup))), [domain], None),
         LogViewer(parent, services.logs, services.clipboards, spawn, domain, uri),
         VolumesDialog(
             parent, domain, lambda: services.store.get(key), services.volumes, services.roots, Jobs(MessageBar()), spawn

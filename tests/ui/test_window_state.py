@@ -23,6 +23,7 @@ KEPT = Settings(
     window_height=600,
     show_details=False,
     show_applications=False,
+    show_devices=True,
     show_toolbar=False,
     show_waiting=True,
     setup_offered=True,

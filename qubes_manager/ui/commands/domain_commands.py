@@ -21,7 +21,6 @@ from qubes_manager.ui.applications.app_commands import AppCommands
 from qubes_manager.ui.commands.clipboard_commands import ClipboardCommands
 from qubes_manager.ui.commands.file_commands import FileCommands
 from qubes_manager.ui.commands.policy_commands import PolicyCommands
-from qubes_manager.ui.dialogs.devices_dialog import DevicesDialog
 from qubes_manager.ui.dialogs.firewall.firewall_dialog import FirewallDialog
 from qubes_manager.ui.dialogs.log_viewer import LogViewer
 from qubes_manager.ui.dialogs.name_dialog import NameDialog, PassphraseDialog
@@ -40,7 +39,10 @@ SHUTDOWN_PATIENCE = 60.0
 
 
 class DomainCommands:
-    """Carries out the domain actions; *work* has what each does, by its id. *edit_name* starts typing in the row."""
+    """Carries out the domain actions; *work* has what each does, by its id.
+
+    *edit_name* starts typing in the row; *show_devices* opens the page of devices for a domain, or for any.
+    """
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class DomainCommands:
         confirmation: Confirmation,
         jobs: Jobs,
         edit_name: Callable[[], None],
+        show_devices: Callable[[Domain | None], object] = lambda _domain: None,
     ) -> None:
         self._window = window
         self._services = services
@@ -60,6 +63,7 @@ class DomainCommands:
         self._confirmation = confirmation
         self._jobs = jobs
         self._edit_name = edit_name
+        self.show_devices = show_devices
         self.apps = AppCommands(window, services, tasks, messages, self._start)
         self.clipboard = ClipboardCommands(window, services.store, services.clipboards, messages)
         self.policy = PolicyCommands(services, tasks.spawn)
@@ -296,15 +300,7 @@ class DomainCommands:
         await finished(viewer)
 
     async def _show_devices(self, domain: Domain) -> None:
-        await self.show_all_devices(domain.key.connection, domain)
-
-    async def show_all_devices(self, uri: str, domain: Domain | None = None) -> None:
-        """Open the block devices of a connection."""
-        services = self._services
-        dialog = DevicesDialog(
-            self._window, services.hosts, services.store, services.devices, self._tasks.spawn, uri, domain
-        )
-        await finished(dialog)
+        self.show_devices(domain)
 
     async def _show_run(self, domains: Sequence[Domain]) -> None:
         await finished(RunDialog(self._window, self._services.commands, domains, self._tasks.spawn))

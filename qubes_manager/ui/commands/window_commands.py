@@ -36,7 +36,7 @@ class WindowCommands:
     """Carries out the window's actions; *work* has what each does, by its id.
 
     *window* is what dialogs stand above, *view* the table in which domains are chosen; *focus_search* goes to the
-    search field and *quit_program* ends the program.
+    search field, *quit_program* ends the program and *add_image* asks for an image file to offer among the devices.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class WindowCommands:
         *,
         focus_search: Callable[[], None],
         quit_program: Callable[[], None],
+        add_image: Callable[[], object] = lambda: None,
     ) -> None:
         self._window = window
         self._services = services
@@ -67,7 +68,8 @@ class WindowCommands:
             "new-template": lambda: tasks.spawn(self._new_template()),
             "demo": lambda: tasks.spawn(self._make_demo()),
             "quit": quit_program,
-            "all-devices": lambda: tasks.spawn(self._show_all_devices()),
+            "all-devices": lambda: domain_commands.show_devices(None),
+            "add-image": add_image,
             "search": focus_search,
             "refresh": services.hosts.refresh_all,
             "gui-options": lambda: tasks.spawn(self._show_gui_options()),
@@ -108,9 +110,6 @@ class WindowCommands:
 
     async def _show_transfers(self) -> None:
         await finished(TransfersDialog(self._window, self.transfers, self._tasks.spawn))
-
-    async def _show_all_devices(self) -> None:
-        await self._domain_commands.show_all_devices(self._uri())
 
     async def _show_gui_options(self) -> None:
         settings = self._services.gui_settings

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QDropEvent, QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from qubes_manager.core.domain import Domain, DomainKey
 from qubes_manager.core.operations import OPERATIONS
 from qubes_manager.core.settings import ColumnSetting
 from qubes_manager.core.text import plain_tip
+from qubes_manager.models.devices_model import device_key, holds_device
 from qubes_manager.models.domain_columns import COLUMN_INDEX, COLUMNS
 from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.ui.look.dragged_files import DraggedFiles
@@ -27,6 +28,8 @@ class DomainView(FileDrops, QTableView):
     selection_changed = Signal()
     # Files were dropped on a domain's row: what they are, and whose row it is.
     files_dropped = Signal(DraggedFiles, object)
+    # A device was dropped on a domain's row: which one, and whose row it is.
+    device_dropped = Signal(object, object)
 
     def __init__(self, model: DomainTableModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -174,6 +177,36 @@ class DomainView(FileDrops, QTableView):
         index = self.indexAt(event.position().toPoint())
         domain = self._model.domain(self._model.key_at(index.row())) if index.isValid() else None
         return domain if domain and (domain.is_host or OPERATIONS["send-files"].applies(domain)) else None
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if holds_device(event.mimeData()):
+            event.acceptProposedAction()
+        else:
+            super().dragEnterEvent(event)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        if not holds_device(event.mimeData()):
+            super().dragMoveEvent(event)
+        elif self._device_target(event):
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+        else:
+            event.ignore()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        if not holds_device(event.mimeData()):
+            super().dropEvent(event)
+            return
+        target, key = self._device_target(event), device_key(event.mimeData())
+        if target and key:
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+            self.device_dropped.emit(key, target)
+
+    def _device_target(self, event: QDropEvent) -> Domain | None:
+        index = self.indexAt(event.position().toPoint())
+        domain = self._model.domain(self._model.key_at(index.row())) if index.isValid() else None
+        return domain if domain and OPERATIONS["devices"].applies(domain) else None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

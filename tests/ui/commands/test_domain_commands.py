@@ -45,7 +45,7 @@ class HangingGuests(Lifecycle):
 
     def __init__(self, services: Services) -> None:
         parts = services.hosts, services.store, services.roots, services.sound, services.isolation
-        super().__init__(*parts, services.firewalls, services.lists.refresh)
+        super().__init__(*parts, services.firewalls, services.assigned_devices, services.lists.refresh)
         self.killed: list[DomainKey] = []
         self.waited: list[DomainKey] = []
 

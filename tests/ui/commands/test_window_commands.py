@@ -7,6 +7,7 @@ import qasync
 from pytestqt.qtbot import QtBot
 
 from qubes_manager.core.domain import Domain, DomainConfig, DomainKey, DomainState
+from qubes_manager.core.errors import Refused
 from qubes_manager.models.domain_table import DomainTableModel
 from qubes_manager.services.assembly import Services
 from qubes_manager.services.hosts.store import HostPhase, HostStatus
@@ -37,7 +38,14 @@ class Surroundings:
         tasks, jobs = Tasks(self.bar.show_error), Jobs(self.bar)
         confirmation = Confirmation(self.bar, set())
         self.domain_commands = DomainCommands(
-            self.bar, services, tasks, self.bar, confirmation, jobs, self.view.edit_name
+            self.bar,
+            services,
+            tasks,
+            self.bar,
+            confirmation,
+            jobs,
+            self.view.edit_name,
+            show_devices=lambda domain: self.asked.append(f"devices of {domain}"),
         )
         self.commands = WindowCommands(
             self.bar,
@@ -49,17 +57,14 @@ class Surroundings:
             self.view,
             focus_search=lambda: self.asked.append("search"),
             quit_program=lambda: self.asked.append("quit"),
+            add_image=lambda: self.asked.append("image"),
         )
-
-    async def note_devices(self, uri: str) -> None:
-        self.asked.append(uri)
 
 
 @pytest.fixture
-def around(qtbot: QtBot, services: Services, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+def around(qtbot: QtBot, services: Services) -> Surroundings:
     around = Surroundings(services)
     qtbot.addWidget(around.bar)
-    monkeypatch.setattr(around.domain_commands, "show_all_devices", around.note_devices)
     return around
 
 
@@ -67,17 +72,25 @@ def test_every_action_of_the_window_has_its_work(around: Surroundings) -> None:
     assert set(around.commands.work) == {spec.id for spec in WINDOW_ACTIONS if not spec.alone}
 
 
-def test_search_and_quit_are_the_surroundings_doing(around: Surroundings) -> None:
-    around.commands.trigger("search")
-    around.commands.trigger("quit")
-    assert around.asked == ["search", "quit"]
+def test_search_devices_and_quit_are_the_surroundings_doing(around: Surroundings) -> None:
+    for action in ("search", "all-devices", "add-image", "quit"):
+        around.commands.trigger(action)
+    assert around.asked == ["search", "devices of None", "image", "quit"]
 
 
 def test_the_connection_is_that_of_the_chosen_domain_or_the_first_that_is_connected(
-    loop: qasync.QEventLoop, around: Surroundings, services: Services
+    loop: qasync.QEventLoop, around: Surroundings, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def devices() -> None:
-        around.commands.trigger("all-devices")
+    asked: list[str] = []
+
+    async def note(uri: str) -> Domain:
+        asked.append(uri)
+        raise Refused("nothing to make one of")
+
+    monkeypatch.setattr(services.disposables, "default_for", note)
+
+    async def open_files() -> None:
+        around.commands.trigger("convert-in-disposable")
         await asyncio.sleep(0.01)
 
     async def choose() -> None:
@@ -86,14 +99,14 @@ def test_the_connection_is_that_of_the_chosen_domain_or_the_first_that_is_connec
         services.store.flush()
         around.view.select([work.key])
 
-    run(loop, devices())
+    run(loop, open_files())
     assert around.bar.texts == ["No libvirt is connected"]
     for uri, phase in (("a", HostPhase.DISCONNECTED), ("b", HostPhase.CONNECTED), ("c", HostPhase.CONNECTED)):
         services.store.set_host(HostStatus(uri, phase))
-    run(loop, devices())
+    run(loop, open_files())
     run(loop, choose())
-    run(loop, devices())
-    assert around.asked == ["b", "c"]
+    run(loop, open_files())
+    assert asked == ["b", "c"]
 
 
 def test_the_policy_can_be_seen_without_a_connection(loop: qasync.QEventLoop, around: Surroundings) -> None:
