@@ -17,7 +17,7 @@ from qubes_manager.backend.guests.tiny_guest import TinyGuest
 from qubes_manager.backend.host.host_tools import run_tool_now
 from qubes_manager.backend.host.private_daemon import PrivateDaemon
 from qubes_manager.core.creation_request import CreationRequest
-from qubes_manager.core.devices import DiskRequest
+from qubes_manager.core.devices.block import DiskRequest
 from qubes_manager.core.domain import DomainClass, DomainKey, DomainState
 from qubes_manager.core.errors import Cancelled, Refused
 from qubes_manager.core.labels import LABELS
@@ -268,7 +268,7 @@ async def test_a_cloud_image_is_told_of_its_user(world: World, fresh: DomainKey,
     write_seed(seed, fresh.uuid)
     assert b"CIDATA" in run_tool_now(["/usr/sbin/blkid", "--probe", "--output", "export", seed])
     seed.chmod(0o644)
-    await world.devices.attach(fresh, DiskRequest(str(seed), False, bus="virtio", read_only=True))
+    await world.block_devices.attach(fresh, DiskRequest(str(seed), False, bus="virtio", read_only=True))
     out: list[bytes] = []
     look = "modprobe virtio_blk; modprobe isofs; mount -t iso9660 -o ro /dev/vda /mnt && cat /mnt/user-data"
     assert await world.commands.run(fresh, look, user="root", out=out.append) == 0
