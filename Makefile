@@ -48,6 +48,7 @@ bench: $(VENV)/test.stamp ## print speed, memory, idle cost, what templates and 
 	$(PYTHON) -m bench.file_copies
 	$(PYTHON) -m bench.clipboard
 	$(PYTHON) -m bench.network
+	$(PYTHON) -m bench.devices
 
 screenshots: $(VENV)/test.stamp ## take the pictures of the README anew
 	$(PYTEST) tests/e2e tests/integration/gui tests/integration/desk
