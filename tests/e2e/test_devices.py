@@ -52,6 +52,7 @@ def test_a_device_is_dragged_from_domain_to_domain(
     assert str(image) in virsh(daemon, "domblklist", "mail")
     program.until(lambda: program.find(None, "mail (sda)"), "who has it is shown")
     drag(program, "“stick.img”", "bank")
+    program.click("Move", "push button")
     program.reads("“bank” has “stick.img” as sda.")
     assert str(image) not in virsh(daemon, "domblklist", "mail")
     assert str(image) in virsh(daemon, "domblklist", "bank")

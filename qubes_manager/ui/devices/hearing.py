@@ -76,4 +76,4 @@ class HearingSign(QAction):
             self._said = plain_tip(words)
             tip = "\n".join([*lines[:1], *filter(None, [self._said]), *lines[1:]])
             if tip != self._tray.toolTip():
-                self._tray.setToolTip(tip)
+                self._tray.setToolTip(plain_tip(tip))
