@@ -155,12 +155,12 @@ async def _attach(session: Session, options: Namespace, klass: DeviceClass) -> i
     devices.check(domain.key, klass, chosen)
     device = await devices.find(domain.key.connection, klass, name)
     _warn(session, device)
-    if options.persistent and name.is_path and not name.port.startswith("/dev/"):
+    if options.persistent and name.is_image:
         place = await session.services.block_devices.attach_image(domain.key, device, chosen, persistent=True)
     else:
         place = await devices.attach(domain.key, device, chosen)
     print(f"{options.VMNAME} has {device.port} as {place}")
-    if options.persistent and not name.port.startswith("/"):
+    if options.persistent and not name.is_image:
         mode = Mode.REQUIRED if klass in (DeviceClass.BLOCK, DeviceClass.PCI) else Mode.AUTO
         await _assign_by(
             session, domain, device, name, klass, mode, chosen, port=True, ident=bool(device.ident), was_warned=True
@@ -196,7 +196,7 @@ async def _assign_by(
 
 async def _assign(session: Session, options: Namespace, klass: DeviceClass) -> int:
     domain, name = session.find(options.VMNAME), parse_device_name(options.DEVICE)
-    if name.is_path and not name.port.startswith("/dev/"):
+    if name.is_image:
         raise BadInput("device", name.port, "an image file is kept for later starts by attach --persistent")
     device = await _present(session, domain, klass, name)
     by_port = not options.device and name.port != ANY
@@ -273,7 +273,7 @@ async def _info(session: Session, options: Namespace, klass: DeviceClass) -> int
         if name:
             chosen = await devices.find(uri, klass, name)
             offered = [one for one in offered if one.device.port == chosen.port]
-            if not offered and name.is_path and not name.port.startswith("/dev/"):
+            if not offered and name.is_image:
                 raise NotFound(f"no domain has the image {name.port}; {HOST_NAME} has no {klass} device of that name")
             offered = offered or [Offered(chosen)]
         for one in offered:

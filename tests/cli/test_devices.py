@@ -371,6 +371,7 @@ def test_what_is_not_there_can_be_taken_away_by_its_name(run: Run, host: str) ->
     ("command", "name", "line"),
     [
         ("qvm-block", "dom0:sdb", "dom0:usb-2-1:Acme_1"),
+        ("qvm-block", "dom0:/dev/sdb", "dom0:usb-2-1:Acme_1"),
         ("qvm-block", "dom0:sda", "dom0:at-sda:*"),
         ("qvm-usb", "dom0:1-6", "dom0:usb-1-6:04f2:b5a7::u0e0100"),
     ],

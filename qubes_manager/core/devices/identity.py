@@ -47,6 +47,11 @@ class DeviceName:
         """Whether the port is a path: a file, or a device node by its full name."""
         return self.port.startswith("/")
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a file, and no device node."""
+        return self.is_path and not self.port.startswith("/dev/")
+
 
 def parse_device_name(text: str) -> DeviceName:
     """Return the device that *text* means; without a backend it is this machine's. Raises BadInput."""

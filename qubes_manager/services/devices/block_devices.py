@@ -108,9 +108,9 @@ class BlockDevices:
             except NotFound:
                 if name.ident or name.port == ANY:
                     raise
+        if name.is_image:
+            return BlockDevice(name.port, kind=IMAGE)
         path = name.port if name.is_path else f"/dev/{name.port}"
-        if not path.startswith("/dev/"):
-            return BlockDevice(path, kind=IMAGE)
         return await self._require_device(uri, path)
 
     async def held(self, domain: Domain) -> list[tuple[Device, Holder]]:

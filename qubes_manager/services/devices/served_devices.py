@@ -1,7 +1,6 @@
 """Whose QEMU gets a device from a server of ours, and what becomes of that when the device is pulled out."""
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,7 +23,6 @@ from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.services.devices.devices import refuse_denied
 from qubes_manager.services.hosts.hosts import Hosts
 
-log = logging.getLogger(__name__)
 # Seconds in which a slow drive takes what was written to it.
 _WRITING = 1800.0
 

@@ -70,11 +70,6 @@ class DeviceMenus:
                 menu.addSeparator()
             self._later(menu, "Al&ways attach to", lambda sub: self._fill_assigning(sub, entry))
 
-    def fill_taking(self, menu: QMenu, entry: Entry) -> None:
-        """Put only what takes it from domains into an empty menu."""
-        for holder in entry.holders:
-            self._add_holder(menu, entry, holder)
-
     def _add_giving(self, menu: QMenu, entry: Entry) -> None:
         title = "&Give, from its next start on, to" if entry.device.klass is DeviceClass.PCI else "&Attach to"
         self._later(menu, title, lambda sub: self._fill_targets(sub, entry, None))
