@@ -25,6 +25,9 @@ QUIET, LATEST = 0.4, 2.0
 NEW, FLAPPING = 120.0, 30.0
 # Seconds after which a list that failed is tried again.
 _AGAIN = 10.0
+# How much longer than a list takes nothing is listed after it: one of a machine that is far away is a call for each
+# device, and domains that start one after the other are no reason to make them all the time.
+_REST = 4.0
 Identity = tuple[DeviceClass, str, str]
 
 
@@ -106,10 +109,12 @@ class DeviceWatch:
         while True:
             await self._dirty.wait()
             await self._until_quiet()
+            begun = self._clock()
             offered, troubles = await self._devices.listed(self._uri)
             # What cannot be listed just now has not gone.
             kept = [one for one in self.news.offered if one.device.klass in troubles]
             self._take([*offered, *kept], "; ".join(map(str, troubles.values())), set(troubles))
+            await asyncio.sleep(_REST * (self._clock() - begun))
             if troubles:
                 retrying = asyncio.get_running_loop().call_later(_AGAIN, self._dirty.set)
                 await self._dirty.wait()

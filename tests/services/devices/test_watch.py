@@ -359,3 +359,22 @@ def test_a_watch_that_does_not_run_knows_nothing() -> None:
     watch: DeviceWatch = FakeWorld().watch()
     assert watch.news == DeviceNews()
     assert not watch.is_new(STICK)
+
+
+async def test_a_far_machine_is_not_listed_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = Watching(FakeWorld(FakeKind(DeviceClass.BLOCK, OTHER)))
+    rests: list[float] = []
+    rest, list_devices = asyncio.sleep, watching.world.kind.offered
+
+    async def noted(seconds: float) -> None:
+        rests.append(seconds)
+        await rest(0)
+
+    async def slow(uri: str) -> list[Offered]:
+        watching.world.now += 3
+        return await list_devices(uri)
+
+    monkeypatch.setattr(watching.world.kind, "offered", slow)
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    async with watching.running():
+        await until(lambda: 12.0 in rests)
