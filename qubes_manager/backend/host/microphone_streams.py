@@ -8,9 +8,10 @@ one it is ended, which deafens its domain for the rest of its run.
 import asyncio
 import contextlib
 import ctypes
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
+from qubes_manager.backend.host.silent_stream import NONE, deaf_stream, library
 from qubes_manager.backend.host.sound_server import PATIENCE, plays, talk
 from qubes_manager.core.devices.microphone import Recorder
 from qubes_manager.core.errors import HostCallFailed, Refused
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     from pulsectl import PulseSourceInfo, PulseSourceOutputInfo
     from pulsectl_asyncio import PulseAsync
 
-# def.h and sample.h of libpulse: the stream is made, and ready; it stands still; 16 bits; nothing of that number.
-_CREATING, _READY, _CORKED, _S16LE, _NONE = 1, 2, 1, 3, (1 << 32) - 1
-# Seconds between two looks; of one burst of the server's news.
-_PAUSE, _BURST = 0.005, 0.02
+# Seconds of one burst of the server's news.
+_BURST = 0.02
 # Streams that show whether what the one before was told is kept.
 _TRIES = 5
 _NO_ANSWER = "the sound server of this machine does not answer"
@@ -174,7 +173,7 @@ async def _microphone(pulse: "PulseAsync") -> "PulseSourceInfo | None":
 
 
 def _is_monitor(source: "PulseSourceInfo") -> bool:
-    return source.monitor_of_sink != _NONE or source.name.endswith(".monitor")
+    return source.monitor_of_sink != NONE or source.name.endswith(".monitor")
 
 
 async def _silence_all(pulse: "PulseAsync", domain: str) -> None:
@@ -191,10 +190,10 @@ async def _silence(pulse: "PulseAsync", index: int) -> None:
         if (await pulse.source_output_info(index)).mute:
             return
     if any(stream.index == index for stream in await pulse.source_output_list()):
-        library = _library()
-        operation = library.pa_context_kill_source_output(ctypes.cast(pulse._ctx, ctypes.c_void_p), index, None, None)
+        calls = library()
+        operation = calls.pa_context_kill_source_output(ctypes.cast(pulse._ctx, ctypes.c_void_p), index, None, None)
         if operation:
-            library.pa_operation_unref(operation)
+            calls.pa_operation_unref(operation)
         # The server answers in turn: after this one it has done it.
         if any(stream.index == index for stream in await pulse.source_output_list()):
             raise HostCallFailed("the sound server of this machine does not mute what a domain records", str(index))
@@ -203,47 +202,8 @@ async def _silence(pulse: "PulseAsync", index: int) -> None:
 async def _keep_muted(pulse: "PulseAsync", name: str) -> None:
     """Let the server keep that streams of that name are muted: a new one shows it."""
     for _try in range(_TRIES):
-        async with _deaf_stream(pulse, name) as ours:
+        async with deaf_stream(pulse, name) as ours:
             if ours.mute:
                 return
             await pulse.source_output_mute(ours.index, True)
     raise HostCallFailed("the sound server of this machine does not keep which programs may not record", name)
-
-
-@contextlib.asynccontextmanager
-async def _deaf_stream(pulse: "PulseAsync", name: str) -> "AsyncIterator[PulseSourceOutputInfo]":
-    """A stream that stands still and records nothing, as it is when the server has put to it what it keeps of such."""
-    from pulsectl import _pulsectl as bindings
-
-    library = _library()
-    spec = bindings.PA_SAMPLE_SPEC(format=_S16LE, rate=44100, channels=2)
-    properties = bindings.pa.proplist_from_string("")
-    stream = bindings.pa.stream_new_with_proplist(pulse._ctx, name, ctypes.byref(spec), None, properties)
-    bindings.pa.proplist_free(properties)
-    try:
-        library.pa_stream_connect_record(stream, None, None, _CORKED)
-        while library.pa_stream_get_state(stream) == _CREATING:  # noqa: ASYNC110 - pulsectl hears of its own alone
-            await asyncio.sleep(_PAUSE)
-        if library.pa_stream_get_state(stream) != _READY:
-            raise HostCallFailed("the sound server of this machine records nothing", name)
-        index = library.pa_stream_get_index(stream)
-        while (found := await pulse.source_output_info(index)).source == _NONE:  # noqa: ASYNC110
-            await asyncio.sleep(_PAUSE)
-        yield found
-    finally:
-        library.pa_stream_disconnect(stream)
-        bindings.pa.stream_unref(stream)
-
-
-def _library() -> Any:
-    """The calls that pulsectl has no words for; the library itself is loaded once."""
-    library = ctypes.CDLL("libpulse.so.0")
-    pointer, number = ctypes.c_void_p, ctypes.c_uint32
-    library.pa_stream_connect_record.argtypes = [pointer, ctypes.c_char_p, pointer, ctypes.c_int]
-    library.pa_context_kill_source_output.argtypes = [pointer, number, pointer, pointer]
-    library.pa_context_kill_source_output.restype = pointer
-    library.pa_operation_unref.argtypes = [pointer]
-    for call in (library.pa_stream_get_state, library.pa_stream_get_index, library.pa_stream_disconnect):
-        call.argtypes = [pointer]
-    library.pa_stream_get_index.restype = number
-    return library
