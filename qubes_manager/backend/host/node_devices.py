@@ -6,9 +6,10 @@ import libvirt
 from lxml import etree
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.host.daemon_paths import daemon_paths, is_on_this_machine
 from qubes_manager.backend.host.local_disks import local_block_devices, local_device
+from qubes_manager.backend.host.node_device_texts import node_device_texts
+from qubes_manager.backend.user.own_thread import in_own_thread
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.devices.block import OPTICAL_DRIVE, BlockDevice
 
@@ -19,7 +20,8 @@ _IGNORED = ("/dev/loop", "/dev/ram", "/dev/zram", "/dev/nbd")
 async def list_block_devices(connection: LibvirtConnection) -> list[BlockDevice]:
     """Return the host's block devices, with what the host uses them for where that can be known."""
     if await asyncio.to_thread(daemon_paths, connection.uri):
-        return await asyncio.to_thread(local_block_devices)
+        # lsblk is ended where it does not answer, but may hang even then, in a drive that dies.
+        return await in_own_thread(local_block_devices)
     return await connection.call("list the host’s block devices", _list_now)
 
 
@@ -28,25 +30,13 @@ async def find_block_device(connection: LibvirtConnection, path: str) -> BlockDe
     listed = await list_block_devices(connection)
     if found := next((device for device in listed if device.path == path), None):
         return found
-    return await asyncio.to_thread(local_device, path) if is_on_this_machine(connection.uri) else None
+    return await in_own_thread(local_device, path) if is_on_this_machine(connection.uri) else None
 
 
 def _list_now(raw: libvirt.virConnect) -> list[BlockDevice]:
-    try:
-        nodes = raw.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_STORAGE)
-    except libvirt.libvirtError as error:
-        if is_unsupported(error):
-            return []
-        raise
-    devices = []
-    for node in nodes:
-        try:
-            device = parse_storage_device(node.XMLDesc(0))
-        except libvirt.libvirtError:
-            continue  # unplugged since it was listed
-        if device and not device.path.startswith(_IGNORED):
-            devices.append(device)
-    return sorted(devices, key=lambda d: d.path)
+    texts = node_device_texts(raw, libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_STORAGE)
+    found = (device for device in map(parse_storage_device, texts) if device)
+    return sorted((device for device in found if not device.path.startswith(_IGNORED)), key=lambda d: d.path)
 
 
 def parse_storage_device(xml: str) -> BlockDevice | None:

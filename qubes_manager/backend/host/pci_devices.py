@@ -14,9 +14,9 @@ import libvirt
 from lxml import etree
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.host.local_disks import local_block_devices
+from qubes_manager.backend.host.node_device_texts import node_device_texts
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.devices.block import BlockDevice
 from qubes_manager.core.devices.device import own_words
@@ -74,20 +74,8 @@ def parse_iommu(capabilities: str) -> bool | None:
 
 
 def _list_now(raw: libvirt.virConnect) -> list[PciDevice]:
-    try:
-        nodes = raw.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV)
-    except libvirt.libvirtError as error:
-        if is_unsupported(error):
-            return []
-        raise
-    devices = []
-    for node in nodes:
-        try:
-            device = parse_pci_device(node.XMLDesc(0))
-        except libvirt.libvirtError:
-            continue  # taken out since it was listed
-        if device:
-            devices.append(device)
+    texts = node_device_texts(raw, libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV)
+    devices = [device for device in map(parse_pci_device, texts) if device]
     return _told_apart(sorted(devices, key=lambda device: device.address))
 
 

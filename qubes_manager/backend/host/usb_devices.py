@@ -10,9 +10,9 @@ import libvirt
 from lxml import etree
 
 from qubes_manager.backend.connection.connection import LibvirtConnection
-from qubes_manager.backend.connection.libvirt_errors import is_unsupported
 from qubes_manager.backend.host.daemon_paths import daemon_paths
 from qubes_manager.backend.host.local_disks import local_block_devices
+from qubes_manager.backend.host.node_device_texts import node_device_texts
 from qubes_manager.backend.host.pci_devices import networks_up
 from qubes_manager.backend.xml import parse
 from qubes_manager.core.devices.block import BlockDevice
@@ -156,19 +156,7 @@ def _order(device: UsbDevice) -> list[int]:
 
 def _list_now(raw: libvirt.virConnect) -> list[UsbDevice]:
     wanted = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_USB_DEV | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_USB_INTERFACE
-    try:
-        nodes = raw.listAllDevices(wanted)
-    except libvirt.libvirtError as error:
-        if is_unsupported(error):
-            return []
-        raise
-    texts = []
-    for node in nodes:
-        try:
-            texts.append(node.XMLDesc(0))
-        except libvirt.libvirtError:
-            continue  # unplugged since it was listed
-    roots = [parse(text) for text in texts]
+    roots = [parse(text) for text in node_device_texts(raw, wanted)]
     codes: dict[str, list[str]] = {}
     for root in roots:
         if code := _interface_code(root):
