@@ -24,6 +24,8 @@ _PREFERRED, _LARGEST = 4096, 32 << 20
 _POLL_SECONDS = 1.0
 _given = {"device": -1, "told": -1, "lock": -1}
 _state = {"clients": 0, "failed": 0}
+# Clients come and go in threads of nbdkit's.
+_counting = threading.Lock()
 
 
 def thread_model() -> int:
@@ -44,20 +46,26 @@ def get_ready() -> None:
 
 def open(readonly: bool) -> int:
     """A client has come; its handle is the device."""
-    _state["clients"] += 1
+    _count(1)
     os.write(_given["told"], b"+")
     return _given["device"]
 
 
 def close(device: int) -> None:
     """A client has gone: what it wrote is to be on the device."""
-    _state["clients"] -= 1
     try:
         os.fsync(device)
     except OSError:
         _fail()
+    # Not before: who finds that no client is left ends this program.
+    _count(-1)
     with contextlib.suppress(OSError):
         os.write(_given["told"], b"-")
+
+
+def _count(change: int) -> None:
+    with _counting:
+        _state["clients"] += change
 
 
 def _end_alone() -> None:
