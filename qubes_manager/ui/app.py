@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,7 @@ async def _main(
     actions = [hearing, *_tray_actions(window, services)]
     tray = Tray(window, window.applications.model, commands.apps, commands.trigger, actions)
     tray.follow(window.window_commands.transfers)
-    hearing.stand_in(tray)
-    # The tray has just told what crosses, and nothing else.
-    window.window_commands.transfers.changed.connect(hearing.show_now)
+    hearing.tell(partial(tray.say, "hearing"))
     tray.setVisible(QSystemTrayIcon.isSystemTrayAvailable())
     window.show()
     _tell_when_ready(window, services, len(wanted), started)

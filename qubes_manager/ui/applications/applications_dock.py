@@ -84,6 +84,7 @@ class Tray(QSystemTrayIcon):
         self._trigger = trigger
         self._actions = actions
         self._is_carrying = False
+        self._said: dict[str, Sequence[str]] = {}
         self._menu = QMenu("Applications", window)
         self._menu.aboutToShow.connect(self._fill)
         self._menu.triggered.connect(self._on_chosen)
@@ -100,7 +101,13 @@ class Tray(QSystemTrayIcon):
             self._is_carrying = bool(lines)
             self.setIcon(carrying_icon() if lines else program_icon())
         more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
-        self.setToolTip(plain_tip("\n".join(["Qubes Manager", *lines[:_MOST_LINES], *more])))
+        self.say("transfers", [*lines[:_MOST_LINES], *more])
+
+    def say(self, topic: str, lines: Sequence[str]) -> None:
+        """Let its tip say *lines* of a topic, below what it says of others; without any, nothing of it."""
+        self._said[topic] = lines
+        said = [line for lines in self._said.values() for line in lines]
+        self.setToolTip(plain_tip("\n".join(["Qubes Manager", *said])))
 
     def _on_chosen(self, action: QAction) -> None:
         # What opens a dialog opens it above the window.

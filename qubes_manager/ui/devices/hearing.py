@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QPushButton, QSystemTrayIcon, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from qubes_manager.core.domain import Domain
-from qubes_manager.core.text import one_line, plain_tip
+from qubes_manager.core.text import one_line
 from qubes_manager.ui.devices.device_watches import DeviceWatches
 from qubes_manager.ui.look.icons import icon
 from qubes_manager.ui.look.plain import menu_text
@@ -49,31 +49,23 @@ class HearingNote(QPushButton):
 
 
 class HearingSign(QAction):
-    """A line of the tray's menu and of its tip, as long as a domain hears; choosing it opens the page."""
+    """A line of the tray's menu, as long as a domain hears, and what its tip says; choosing it opens the page."""
 
     def __init__(self, parent: QWidget, watches: DeviceWatches, open_page: Callable[[], object]) -> None:
         super().__init__(icon(_PICTURE), "", parent)
         self._watches = watches
-        self._said = ""
-        self._tray: QSystemTrayIcon | None = None
+        self._say: Callable[[Sequence[str]], object] = lambda _lines: None
         self.triggered.connect(open_page)
-        watches.changed.connect(self.show_now)
-        self.show_now()
+        watches.changed.connect(self._show)
+        self._show()
 
-    def stand_in(self, tray: QSystemTrayIcon) -> None:
-        """Be in the tip of a tray's icon too."""
-        self._tray = tray
-        self.show_now()
+    def tell(self, say: Callable[[Sequence[str]], object]) -> None:
+        """Tell who hears, as a line or none, now and whenever that changes."""
+        self._say = say
+        self._show()
 
-    def show_now(self) -> None:
-        """Say it anew; whoever else changes the tip of the tray's icon is to call this then."""
+    def _show(self) -> None:
         words = hearing_words(self._watches.hearing)
         self.setText(menu_text(words))
         self.setVisible(bool(words))
-        if self._tray:
-            # The tip is others' too: ours is its second line.
-            lines = [line for line in self._tray.toolTip().split("\n") if line != self._said]
-            self._said = plain_tip(words)
-            tip = "\n".join([*lines[:1], *filter(None, [self._said]), *lines[1:]])
-            if tip != self._tray.toolTip():
-                self._tray.setToolTip(plain_tip(tip))
+        self._say([words] if words else [])

@@ -203,3 +203,8 @@ def test_what_crosses_is_shown_by_the_icon_while_it_does(tray: Tray, window: QMa
     for number in range(5):
         tell(replace(moving, transfer=number, phase=TransferPhase.DONE))
     assert (tray.icon().cacheKey(), tip_says(tray.toolTip())) == (plain, "Qubes Manager")
+    # What others have to say stands beside it, whatever names are in it.
+    tray.say("hearing", ["“<b>work</b>” hears the microphone"])
+    assert tip_says(tray.toolTip()).splitlines() == ["Qubes Manager", "“<b>work</b>” hears the microphone"]
+    tray.say("hearing", [])
+    assert tip_says(tray.toolTip()) == "Qubes Manager"
