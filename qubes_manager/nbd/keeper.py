@@ -34,7 +34,9 @@ _FIRST_SOCKET, _FIRST_FREE = 3, 10
 
 @dataclass(frozen=True)
 class Config:
-    """What is served. *device*, *lock* and *folder* are inherited descriptors; *number* is the device's, as 8:16.
+    """What is served. *device*, *lock*, *end* and *folder* are inherited descriptors; *number* is the device's: 8:16.
+
+    *lock* is held as long as the device is open; *end* says how it ended.
 
     *socket* is the name in the folder where QEMU connects; *owner* is who may connect, where that is another user;
     *gone* is the command that is run when the device has been taken out.
@@ -42,6 +44,7 @@ class Config:
 
     device: int
     lock: int
+    end: int
     folder: int
     number: str
     socket: str
@@ -100,11 +103,11 @@ class Server:
         self.clients = 0
         self.had_client = self.is_ready = self.has_failed = False
         self.heard, told = os.pipe()
-        words = [*config.server, f"device={config.device}", f"told={told}", f"lock={config.lock}"]
+        words = [*config.server, f"device={config.device}", f"told={told}", f"end={config.end}"]
         # The socket comes where sd_listen_fds(3) has the first one.
         listening = _listen(config)
         os.dup2(listening.fileno(), _FIRST_SOCKET)
-        kept = (_FIRST_SOCKET, config.device, config.lock, told)
+        kept = (_FIRST_SOCKET, config.device, config.lock, config.end, told)
         self._process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -213,7 +216,7 @@ def main(argument: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     presence = Presence(config.number)
     server = Server(config)
-    is_gone = False
+    is_gone = was_torn = False
     try:
         if trouble := server.wait_until_ready():
             os.write(1, trouble.encode()[:_ERROR_BYTES] + b"\n")
@@ -227,15 +230,15 @@ def main(argument: str) -> int:
         server.end()
         server.count()
         _let_go(config, presence, has_failed=server.has_failed or is_gone or was_torn)
-    if is_gone:
-        _tell(config.gone)
+    if is_gone or was_torn:
+        _tell((*config.gone, *(() if is_gone else ("--torn",))))
     return 0
 
 
 def _read_config(argument: str) -> Config:
     fields = json.loads(argument)
     # Out of the way of the socket's number, which nothing else is to have.
-    for name in ("device", "lock", "folder"):
+    for name in ("device", "lock", "end", "folder"):
         fields[name] = fcntl.fcntl(fields[name], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     os.closerange(_FIRST_SOCKET, _FIRST_FREE)
     os.dup2(0, _FIRST_SOCKET)
@@ -250,16 +253,18 @@ def _forget_output() -> None:
 
 
 def _let_go(config: Config, presence: Presence, *, has_failed: bool) -> None:
-    """Have the device keep what was written, and say whether it does; who waits for the lock reads that then."""
+    """Have the device keep what was written, and say whether it does."""
     try:
         os.fsync(config.device)
         verdict = "failed" if has_failed else f"ok {presence.mark()}"
     except (OSError, IndexError):
         verdict = "failed"
-    os.pwrite(config.lock, f"{verdict}\n".encode(), 0)
-    with contextlib.suppress(FileNotFoundError):
+    # There is room for it, but the file system may fail; who is told that the device is gone is to be told then too.
+    with contextlib.suppress(OSError):
+        os.pwrite(config.end, f"{verdict}\n".encode(), 0)
+    with contextlib.suppress(OSError):
         os.unlink(config.socket, dir_fd=config.folder)
-    for file in (config.device, config.lock, config.folder):
+    for file in (config.device, config.end, config.lock, config.folder):
         os.close(file)
 
 

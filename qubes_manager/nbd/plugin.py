@@ -2,7 +2,7 @@
 
 It runs in nbdkit's own Python, in a sandbox in which there is no file but this one. Its parameters are descriptors:
 ``device``; ``told``, a pipe that hears when it is ready (r), of each client that comes (+) and goes (-), and that the
-device did not take what was written (!); ``lock``, the file that says at the end whether it did.
+device did not take what was written (!); ``end``, the file that says at the end whether it did.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ API_VERSION = 2
 _BLKDISCARD, _BLKSSZGET = 0x1277, 0x1268
 _PREFERRED, _LARGEST = 4096, 32 << 20
 _POLL_SECONDS = 1.0
-_given = {"device": -1, "told": -1, "lock": -1}
+_given = {"device": -1, "told": -1, "end": -1}
 _state = {"clients": 0, "failed": 0}
 # Clients come and go in threads of nbdkit's.
 _counting = threading.Lock()
@@ -74,7 +74,8 @@ def _end_alone() -> None:
     watched.register(_given["told"], 0)
     while True:
         if watched.poll(_POLL_SECONDS * 1000) and not _state["clients"]:
-            os.pwrite(_given["lock"], b"failed\n" if _state["failed"] else b"ok\n", 0)
+            with contextlib.suppress(OSError):
+                os.pwrite(_given["end"], b"failed\n" if _state["failed"] else b"ok\n", 0)
             os._exit(0)
         time.sleep(_POLL_SECONDS)
 

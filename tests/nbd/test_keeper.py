@@ -35,7 +35,7 @@ said.write_text(json.dumps({
     "pid": os.getpid(),
     "files": sorted(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")),
     "device": os.readlink(f"/proc/self/fd/{given['device']}"),
-    "lock": os.readlink(f"/proc/self/fd/{given['lock']}"),
+    "end": os.readlink(f"/proc/self/fd/{given['end']}"),
     "listens": bool(listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)),
 }))
 for word in words:
@@ -90,15 +90,17 @@ class Kept:
         device = os.open(self.folder / "device", os.O_RDWR)
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        end = os.open(self.folder / "end", os.O_RDWR | os.O_CREAT)
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         config = {
             "device": device,
             "lock": lock,
+            "end": end,
             "folder": folder,
             "number": some_number(),
             "socket": self.socket.name,
             "server": [sys.executable, "-c", _SERVER, words, str(self.folder / "said")],
-            "gone": ["touch", str(self.folder / "gone")],
+            "gone": ["sh", "-c", f'echo "told $*" > {self.folder / "gone"}', "sh"],
             **changes,
         }
         line = [sys.executable, "-IS", str(self.programs / "keeper.py"), json.dumps(config)]
@@ -107,9 +109,9 @@ class Kept:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(device, lock, folder),
+            pass_fds=(device, lock, end, folder),
         )
-        for file in (device, lock, folder):
+        for file in (device, lock, end, folder):
             os.close(file)
         self.processes.append(process)
         return process
@@ -131,8 +133,8 @@ class Kept:
 
     @property
     def verdict(self) -> str:
-        """What the lock says of the end: ok or failed, and the mark of the device."""
-        return (self.folder / "lock").read_text()
+        """What is said of the end: ok or failed, and the mark of the device."""
+        return (self.folder / "end").read_text()
 
     def is_clean(self) -> bool:
         """Whether nothing is left of it."""
@@ -162,7 +164,7 @@ def test_it_says_that_it_is_ready_and_lets_go_of_who_started_it(kept: Kept) -> N
         assert process.stdout.read() == b""
         assert process.poll() is None
         assert kept.is_locked()
-    assert [kept.said[name] for name in ("device", "lock")] == [str(kept.folder / name) for name in ("device", "lock")]
+    assert [kept.said[name] for name in ("device", "end")] == [str(kept.folder / name) for name in ("device", "end")]
     assert kept.said["listens"]
 
 
@@ -172,9 +174,9 @@ def test_the_server_has_what_it_is_to_have_and_nothing_else(kept: Kept) -> None:
         kept.ready("r")
     files = kept.said["files"]
     assert isinstance(files, list)
-    # Nothing, a pipe and the socket; the device, the lock and who is told.
+    # Nothing, a pipe and the socket; the device, its lock, what is said at the end, and who is told.
     assert files[:4] == [0, 1, 2, 3]
-    assert len(files) == 7
+    assert len(files) == 8
 
 
 def test_only_its_user_may_connect(kept: Kept) -> None:
@@ -236,6 +238,8 @@ def test_a_server_that_dies_ends_it(kept: Kept) -> None:
     os.kill(int(str(kept.said["pid"])), signal.SIGKILL)
     assert process.wait(PATIENCE) == 0
     assert kept.is_clean()
+    # Who has the dead disk is told, and nobody that all is written.
+    assert ((kept.folder / "gone").read_text(), kept.verdict) == ("told --torn\n", "failed\n")
 
 
 def test_one_that_is_told_to_end_leaves_nothing(kept: Kept) -> None:

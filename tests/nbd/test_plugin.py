@@ -65,7 +65,7 @@ def told() -> Iterator[tuple[int, int]]:
 def test_who_keeps_it_hears_of_the_start_and_of_each_client(plugin: Any, device: int, told: tuple[int, int]) -> None:
     plugin.config("device", str(device))
     plugin.config("told", str(told[1]))
-    plugin.config("lock", str(device))
+    plugin.config("end", str(device))
     plugin.get_ready()
     assert plugin.open(False) == device
     assert plugin.open(True) == device
@@ -192,8 +192,8 @@ signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 reading, writing = os.pipe()
 plugin.config("told", str(writing))
 plugin.config("device", str(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)))
-lock = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT)
-plugin.config("lock", str(lock))
+end = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT)
+plugin.config("end", str(end))
 plugin._POLL_SECONDS = 0.1
 plugin.get_ready()
 device = plugin.open(False)
@@ -207,11 +207,11 @@ plugin.close(device)
 time.sleep(0.5 if sys.argv[3] == "kept" else 60)
 print("goes on", flush=True)
 """
-    words = [sys.executable, "-c", program, str(tmp_path / "device"), str(tmp_path / "lock"), keeper, device]
+    words = [sys.executable, "-c", program, str(tmp_path / "device"), str(tmp_path / "end"), keeper, device]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (said, "", 0)
-    # Who has the device's lock next reads there how it ended.
-    assert (tmp_path / "lock").read_text() == verdict
+    # Who waits for its end reads there how it was.
+    assert (tmp_path / "end").read_text() == verdict
 
 
 def test_what_the_device_did_not_take_is_told_though_it_says_yes_later(

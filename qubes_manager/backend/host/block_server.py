@@ -32,12 +32,19 @@ from qubes_manager.nbd.keeper import READY, Presence
 
 # Seconds: for the server to listen, and for one that is told to end.
 _START, _END = 20.0, 5.0
+# Seconds from what a server says at its end until it has let go of the device.
+_CLOSING = 2.0
 _PAUSE = 0.1
 _ATTEMPTS = 5
 # Bytes: of the server's address space, and of a socket's path (unix(7)).
 _MEMORY, _LONGEST_PATH = 2 << 30, 107
 _PLUGIN = "/run/plugin.py"
 _SAID = 4096
+_END_SUFFIX = ".end"
+# Bytes that an end may say: there is room for them from the beginning, whatever becomes of the file system meanwhile.
+_ROOM = 256
+# Seconds for which it is kept for who waits for it, beside other attachments of the device.
+_OLD_END = 3600
 # Where distributions put its plugins.
 _PLUGINS = tuple(f"{place}/nbdkit/plugins/nbdkit-python-plugin.so" for place in ("lib", "lib64", "lib/*"))
 # By this the system's bus starts udisks.
@@ -52,7 +59,7 @@ class NotWritten(QubesManagerError):
 class ServedPlace:
     """Where a device is served: a folder with sockets, one for each time, and a file that is locked meanwhile.
 
-    At the end that file says whether the device took what was written, and in which state it was left.
+    Beside each socket a file says at the end whether the device took what was written, and in which state it was left.
     """
 
     folder: Path
@@ -74,13 +81,21 @@ class ServedPlace:
         except OSError:
             return False
 
-    def verdict(self) -> tuple[bool, str]:
-        """Whether the device took all that was written to it the last time, and the mark of its state then. Blocks."""
+    def verdict(self, socket: str) -> tuple[bool, str] | None:
+        """Whether the device took all that was written through a socket of that name, and the mark of its state then.
+
+        None where that is not over. Blocks.
+        """
         try:
-            word, _, mark = self.lock.read_text("ascii", "replace")[:_SAID].strip().partition(" ")
+            said = self.end_of(socket).read_text("ascii", "replace")[:_SAID].strip()
         except OSError:
-            return False, ""
-        return word == "ok", mark
+            said = ""
+        word, _, mark = said.partition(" ")
+        return (word == "ok", mark) if said else None
+
+    def end_of(self, socket: str) -> Path:
+        """The file that says how it ended."""
+        return self.folder / f"{socket.removesuffix(SERVED_SUFFIX)}{_END_SUFFIX}"
 
 
 def served_place(volumes: Path, location: str, ident: str) -> ServedPlace:
@@ -111,10 +126,8 @@ async def serving(
         raise
     try:
         yield
-    except (TimedOut, asyncio.CancelledError):
-        # QEMU may come yet; where it does not, the server ends by itself.
-        raise
     except BaseException:
+        # It ends when it has no client: where QEMU has come all the same, nothing is torn from it.
         keeper.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             await asyncio.shield(asyncio.to_thread(keeper.wait, _END))
@@ -138,23 +151,30 @@ def _end_unwanted(starting: "asyncio.Future[subprocess.Popen[bytes]]") -> None:
         starting.result().terminate()
 
 
-async def wait_until_released(place: ServedPlace, timeout: float, progress: Progress = SILENT) -> None:
-    """Wait until nothing has the device open any more: all that was written is in it then.
+async def wait_until_released(place: ServedPlace, socket: str, timeout: float, progress: Progress = SILENT) -> None:
+    """Wait until what was served at a socket of that name is over: all that was written is in the device then.
 
     *timeout* is in seconds, for drives that are slow. Raises TimedOut, Cancelled, and NotWritten where it is not.
     """
     try:
         async with asyncio.timeout(timeout):
-            while await asyncio.to_thread(place.is_served):
+            while (ended := await asyncio.to_thread(place.verdict, socket)) is None:
+                if not await asyncio.to_thread(place.is_served):
+                    # Whoever served it was killed, or says it just now.
+                    ended = await asyncio.to_thread(place.verdict, socket)
+                    break
                 progress.raise_if_cancelled()
                 await asyncio.sleep(_PAUSE)
     except TimeoutError:
         raise TimedOut(
             f"the device still keeps what was written, after {timeout:.0f} s: do not pull it out yet"
         ) from None
-
-    is_written, _mark = await asyncio.to_thread(place.verdict)
-    if not is_written:
+    # It is closed in a moment, so that it can be attached again at once; or somebody else has it already.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSING):
+            while await asyncio.to_thread(place.is_served):
+                await asyncio.sleep(_PAUSE)
+    if ended is None or not ended[0]:
         raise NotWritten("the device did not take all that was written to it, and what is on it may be torn")
 
 
@@ -203,17 +223,18 @@ def _start(
                 raise _served_already(path)
             if owner >= 0:
                 os.fchown(lock, owner, -1)
-            os.truncate(lock, 0)
-            # Of servers that were killed.
-            for old in os.listdir(folder):  # noqa: PTH208 - by its descriptor
-                if old.endswith(SERVED_SUFFIX):
-                    os.unlink(old, dir_fd=folder)
+            _tidy(folder)
+            end = _make_end(folder, place.end_of(socket.name).name)
+            closing.callback(os.close, end)
+            if owner >= 0:
+                os.fchown(end, owner, -1)
         except OSError as error:
             raise Refused(f"{place.folder} cannot be used, where devices are served: {error.strerror}") from error
         package = resources.files("qubes_manager.nbd")
         config = {
             "device": device,
             "lock": lock,
+            "end": end,
             "folder": folder,
             "number": f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}",
             "socket": socket.name,
@@ -227,10 +248,30 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(device, lock, folder),
+            pass_fds=(device, lock, end, folder),
             start_new_session=True,
             cwd="/",
         )
+
+
+def _tidy(folder: int) -> None:
+    """Take away sockets of servers that were killed, and ends that nobody waits for any more."""
+    for old in os.listdir(folder):
+        is_old = old.endswith(_END_SUFFIX) and time.time() - os.stat(old, dir_fd=folder).st_mtime > _OLD_END
+        if is_old or old.endswith(SERVED_SUFFIX):
+            os.unlink(old, dir_fd=folder)
+
+
+def _make_end(folder: int, name: str) -> int:
+    """Make the file that says how it ends, with room for that; raises OSError where there is none."""
+    end = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    try:
+        os.pwrite(end, b" " * _ROOM, 0)
+        os.fsync(end)
+    except BaseException:
+        os.close(end)
+        raise
+    return end
 
 
 def _make_folder(place: ServedPlace) -> tuple[int, int]:

@@ -56,8 +56,8 @@ async def served_again(hosts: Hosts, domain: Domain) -> AsyncIterator[None]:
             refuse_denied(domain, device)
             refuse_if_host_uses(device)
             if not disk.read_only:
-                is_written, mark = await asyncio.to_thread(place.verdict)
-                if not is_written or mark != await asyncio.to_thread(mark_of, device.path):
+                left = await asyncio.to_thread(place.verdict, Path(disk.socket).name)
+                if left != (True, await asyncio.to_thread(mark_of, device.path)):
                     raise _not_as_it_was(domain, disk, "it was taken out or written to since")
             socket = Path(disk.socket)
             gone = _when_gone(domain, socket)
@@ -100,4 +100,5 @@ def _when_gone(domain: Domain, socket: Path) -> tuple[str, ...]:
 async def until_released(disk: Disk, progress: Progress = SILENT) -> None:
     """Wait until the device that a disk was is closed: then it has all that was written; raises TimedOut, Cancelled."""
     progress.step("The device takes what was written; do not pull it out yet")
-    await wait_until_released(ServedPlace(Path(disk.socket).parent), _WRITING, progress)
+    socket = Path(disk.socket)
+    await wait_until_released(ServedPlace(socket.parent), socket.name, _WRITING, progress)

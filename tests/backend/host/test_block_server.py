@@ -40,18 +40,20 @@ GONE = ("true",)
 FIRST_CLIENT = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stick:
-    """A loop device over a file, and where it is served."""
+    """A loop device over a file, and where it is served; *last* is the socket of the last time."""
 
     device: Path
     backing: Path
     place: ServedPlace
+    last: str = ""
 
     @contextlib.asynccontextmanager
     async def served(self, *gone: str, read_only: bool = False) -> AsyncIterator[str]:
         """Serve it; gives what QEMU's tools call it."""
         socket = self.place.new_socket()
+        self.last = socket.name
         async with serving(self.place, socket, str(self.device), gone or GONE, read_only=read_only):
             yield f"nbd+unix:///?socket={socket}"
 
@@ -151,7 +153,7 @@ async def test_what_is_written_is_on_the_device_and_what_is_there_is_read(stick:
         assert "8 MiB" in said and "of.the.stick" in said
         client.end()
         async with soon():
-            await wait_until_released(stick.place, PATIENCE)
+            await wait_until_released(stick.place, stick.last, PATIENCE)
     assert stick.backing.read_bytes()[MIB : MIB + 65536] == b"\xab" * 65536
     await free(stick)
 
@@ -161,8 +163,10 @@ async def test_what_is_written_is_on_the_device_and_what_is_there_is_read(stick:
 async def test_the_verdict_is_the_device_s_state_until_somebody_writes(stick: Stick) -> None:
     async with stick.served() as address:
         assert "wrote" in await io(address, "write 0 4k")
-        await wait_until_released(stick.place, PATIENCE)
-    is_written, mark = stick.place.verdict()
+        await wait_until_released(stick.place, stick.last, PATIENCE)
+    ended = stick.place.verdict(stick.last)
+    assert ended
+    is_written, mark = ended
     assert is_written
     assert mark == await asyncio.to_thread(mark_of, str(stick.device))
     with stick.device.open("r+b") as file:
@@ -182,7 +186,7 @@ async def test_what_is_needed_no_more_is_given_back(stick: Stick) -> None:
         assert "discard 4194304/4194304" in await client.says("discard 0 4M")
         client.end()
         async with soon():
-            await wait_until_released(stick.place, PATIENCE)
+            await wait_until_released(stick.place, stick.last, PATIENCE)
     assert stick.backing.stat().st_blocks < full
     assert stick.backing.read_bytes()[: 4 * MIB] == bytes(4 * MIB)
 
@@ -205,7 +209,7 @@ async def test_what_is_served_to_be_read_is_not_written(stick: Stick) -> None:
     async with stick.served(read_only=True) as address:
         assert "of.the.stick" in await io(address, "read -v 0 512", options=("-r",))
     async with soon():
-        await wait_until_released(stick.place, PATIENCE)
+        await wait_until_released(stick.place, stick.last, PATIENCE)
     async with stick.served(read_only=True) as address:
         said = await io(address, "write 0 512")
         assert "wrote" not in said
@@ -224,7 +228,7 @@ async def test_one_client_of_two_that_goes_leaves_the_other(stick: Stick) -> Non
         assert stick.place.is_served()
         assert "wrote" in await second.says("write -P 2 4k 4k")
         second.end()
-        await wait_until_released(stick.place, PATIENCE)
+        await wait_until_released(stick.place, stick.last, PATIENCE)
     await free(stick)
 
 
@@ -240,7 +244,7 @@ async def test_a_server_whose_keeper_was_killed_goes_on_and_ends_with_its_client
         assert stick.place.is_served()
         client.end()
         async with soon():
-            await wait_until_released(stick.place, PATIENCE)
+            await wait_until_released(stick.place, stick.last, PATIENCE)
     assert stick.backing.read_bytes()[4096:8192] == b"\2" * 4096
     await asyncio.to_thread(wait_until, lambda: not stick.holders(), "nobody has it open")
     # The next one takes its place, and what it left.
@@ -310,9 +314,9 @@ async def test_a_device_that_is_gone_is_told_until_it_is_heard(stick: Stick, tmp
             # Its server is gone.
             assert "wrote" in await client.says("write 0 4k")
         client.kill()
-    assert stick.place.verdict()[0] is False
+    assert stick.place.verdict(stick.last) == (False, "")
     with pytest.raises(NotWritten, match="the device did not take all that was written to it"):
-        await wait_until_released(stick.place, PATIENCE)
+        await wait_until_released(stick.place, stick.last, PATIENCE)
     assert stick.is_free()
 
 
@@ -513,7 +517,7 @@ def test_each_device_has_its_own_place_and_always_the_same(tmp_path: Path) -> No
 def test_a_place_where_nothing_ever_was_is_not_served(tmp_path: Path) -> None:
     place = ServedPlace(tmp_path / "none")
     assert not place.is_served()
-    assert place.verdict() == (False, "")
+    assert place.verdict("1.socket") is None
 
 
 @pytest.mark.parametrize(
@@ -522,18 +526,25 @@ def test_a_place_where_nothing_ever_was_is_not_served(tmp_path: Path) -> None:
         (b"ok 1 2 3\n", (True, "1 2 3")),
         (b"ok\n", (True, "")),
         (b"failed\n", (False, "")),
-        (b"", (False, "")),
+        (b"ok 1 2 3\n" + b" " * 100, (True, "1 2 3")),
+        # Not over yet.
+        (b"", None),
+        (b" " * 256, None),
         (b"okay\n", (False, "")),
         (b"\xff\xfe\0", (False, "")),
         (b"x" * MIB, (False, "")),
     ],
 )
-def test_a_verdict_is_what_the_last_one_wrote(tmp_path: Path, text: bytes, verdict: tuple[bool, str]) -> None:
+def test_a_verdict_is_what_was_said_at_the_end(tmp_path: Path, text: bytes, verdict: tuple[bool, str] | None) -> None:
     place = ServedPlace(tmp_path)
-    place.lock.write_bytes(text)
-    assert place.verdict()[0] is verdict[0]
-    if verdict[0]:
-        assert place.verdict() == verdict
+    place.end_of("1.socket").write_bytes(text)
+    found = place.verdict("1.socket")
+    if verdict is None or not verdict[0]:
+        assert (found and found[0]) == (verdict and verdict[0])
+    else:
+        assert found == verdict
+    # Of another time nothing is said by it.
+    assert place.verdict("2.socket") is None
 
 
 class Stopped(Progress):
@@ -546,16 +557,24 @@ class Stopped(Progress):
 
 async def test_the_end_is_waited_for_as_long_as_it_may_take(tmp_path: Path) -> None:
     place = ServedPlace(tmp_path)
-    place.lock.write_text("ok 1\n")
+    place.lock.touch()
     with place.lock.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(TimedOut, match="still keeps what was written, after 0 s: do not pull it out yet"):
-            await wait_until_released(place, 0.3)
+            await wait_until_released(place, "1.socket", 0.3)
         progress = Stopped()
         with pytest.raises(Cancelled):
-            await wait_until_released(place, PATIENCE, progress)
-        waiting = asyncio.create_task(wait_until_released(place, PATIENCE))
+            await wait_until_released(place, "1.socket", PATIENCE, progress)
+        waiting = asyncio.create_task(wait_until_released(place, "1.socket", PATIENCE))
         await asyncio.sleep(0.3)
         assert not waiting.done()
-    async with soon():
-        await waiting
+        # Somebody else may have the device by the time that this is over.
+        place.end_of("1.socket").write_text("ok 1\n")
+        async with soon():
+            await waiting
+        waiting = asyncio.create_task(wait_until_released(place, "2.socket", PATIENCE))
+        await asyncio.sleep(0.2)
+    # It was killed before it could say anything.
+    with pytest.raises(NotWritten):
+        async with soon():
+            await waiting
