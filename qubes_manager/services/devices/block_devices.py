@@ -1,6 +1,7 @@
 """Handing the host's block devices and disk images to domains. Nothing is attached by itself."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,7 +30,7 @@ from qubes_manager.core.devices.block import (
 from qubes_manager.core.devices.device import Device, require_one
 from qubes_manager.core.devices.identity import ANY, DeviceClass, DeviceName
 from qubes_manager.core.domain import Domain, DomainKey
-from qubes_manager.core.errors import NotFound, QubesManagerError, Refused
+from qubes_manager.core.errors import HostCallFailed, NotFound, QubesManagerError, Refused
 from qubes_manager.core.hardware import Disk, Layer
 from qubes_manager.core.image_use import ImageUse
 from qubes_manager.core.progress import SILENT, Progress
@@ -43,6 +44,8 @@ from qubes_manager.services.hosts.image_uses import ImageUses
 from qubes_manager.services.hosts.store import DomainStore, refuse_saved
 
 log = logging.getLogger(__name__)
+# Seconds after which libvirt has noted that a QEMU has ended, and between two looks.
+_ENDING, _PAUSE = 5.0, 0.2
 
 
 class BlockDevices:
@@ -243,8 +246,13 @@ class BlockDevices:
             forced = "it was taken by force"
             not_asked = forced if force else await self._release.release(domain, disk, progress)
         connection = self._hosts.connection(key.connection)
-        await disks.detach_disk(connection, key.uuid, domain.name, target, timeout, expected=disk)
         sentence = f"“{domain.name}” does not have {target} any more."
+        try:
+            await disks.detach_disk(connection, key.uuid, domain.name, target, timeout, expected=disk)
+        except (NotFound, HostCallFailed):
+            # It has ended meanwhile, or somebody else was sooner; what it wrote is on its way all the same.
+            if not (disk and disk.socket and await self._is_let_go(key, disk)):
+                raise
         try:
             if disk and disk.socket:
                 await until_released(disk, progress)
@@ -256,16 +264,29 @@ class BlockDevices:
             return f"{sentence} What it had not written yet, if anything, is lost: {not_asked}."
         return f"{sentence} It is safe to pull it out." if disk and disk.source.startswith("/dev/") else sentence
 
+    async def _is_let_go(self, key: DomainKey, disk: Disk) -> bool:
+        """Whether a domain has a disk no more, or will not have it in a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ENDING):
+                while True:
+                    await self._hosts.refresh(key)
+                    domain = self._store.get(key)
+                    if domain is None or all(one.socket != disk.socket for one in domain.config.disks):
+                        return True
+                    # libvirt notes a little later that a QEMU has ended.
+                    await asyncio.sleep(_PAUSE)
+        return False
+
     def _refuse_volume(self, domain: Domain, disk: Disk | None, target: str) -> None:
         owners = filter(None, (domain, self._store.template_of(domain)))
         volumes = {v.name for owner in owners for v in owner.config.volumes}
         if disk and image_name(disk.source) in volumes:
             raise Refused(f"{target} is a volume that “{domain.name}” is made of; it cannot be detached")
 
-    async def gone(self, key: DomainKey, socket: str) -> str:
+    async def gone(self, key: DomainKey, socket: str, *, torn: bool = False) -> str:
         """A device that was served at *socket* is gone: take its disk from the domain; returns what was lost, in words.
 
-        Empty where the domain has let go of it already.
+        *torn*: it is there, and what served it has ended. Empty where the domain has let go of it already.
         """
         domain = self._store.require(key)
         disk = next((d for d in domain.config.disks if d.socket == socket), None)
@@ -277,9 +298,12 @@ class BlockDevices:
         else:
             await disks.detach_disk(connection, key.uuid, domain.name, disk.target, expected=disk)
         await self._hosts.refresh(key)
-        sentence = f"{disk.source} was taken out while “{domain.name}” had it: what was not written to it yet is lost"
+        title, how = "A device was taken out", "was taken out"
+        if torn:
+            title, how = "A device was lost", "is served no more, since its server was killed,"
+        sentence = f"{disk.source} {how} while “{domain.name}” had it: what was not written to it yet is lost"
         log.warning("%s", sentence)
-        await asyncio.to_thread(show_notice, "A device was taken out", sentence, urgent=True)
+        await asyncio.to_thread(show_notice, title, sentence, urgent=True)
         return sentence
 
     async def insert(self, key: DomainKey, target: str, source: str) -> None:

@@ -1,10 +1,12 @@
 """Having a guest let go of a disk before that is taken away: what it has mounted, and what it has not written yet."""
 
+import asyncio
 import re
 
 from qubes_manager.backend.guests.guest_agent import AgentSilent, Bounds, GuestAgent
 from qubes_manager.core.domain import Domain, DomainState
 from qubes_manager.core.errors import GuestError, Refused, TimedOut
+from qubes_manager.core.events import DomainEvent, DomainEventKind, Event
 from qubes_manager.core.hardware import Disk
 from qubes_manager.core.progress import SILENT, Progress
 from qubes_manager.core.text import one_line
@@ -15,6 +17,7 @@ _SHORT, _WRITING = 3.0, 1800.0
 _MOST_WORDS = 4096
 # What the script below ends with.
 _BUSY, _NOT_SEEN = 3, 4
+_ELSE = "try again then, or detach it by force, by which what is not written is lost"
 # What stands in the script as a word of the shell.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Runs in the guest, by its own shell. The disk is known by the serial number that it was attached with. What is mounted
@@ -81,27 +84,37 @@ class GuestRelease:
     async def release(self, domain: Domain, disk: Disk, progress: Progress = SILENT) -> str:
         """Have a running guest write and unmount all that is on *disk*; returns why it could not be asked, if so.
 
-        Raises Refused where something in the guest still uses it, naming the place.
+        Raises Refused where something in the guest still uses it, naming the place, or where it could be asked later.
         """
         if domain.state is not DomainState.RUNNING:
-            return f"“{domain.name}” stands still"
+            raise Refused(
+                f"“{domain.name}” stands still, and cannot write what it has in memory: let it go on; {_ELSE}"
+            )
         if not _PLAIN.fullmatch(disk.serial):
             return "its guest cannot tell it from others"
         progress.step(f"“{domain.name}” writes what it has in memory")
-        agent = GuestAgent(self._hosts.connection(domain.key.connection), domain)
+        connection = self._hosts.connection(domain.key.connection)
         said: list[bytes] = []
-        try:
-            await agent.wait(_SHORT)
-            code = await agent.run(
-                _SCRIPT.replace("__SERIAL__", disk.serial),
-                user="root",
-                out=said.append,
-                bounds=Bounds(_MOST_WORDS, _WRITING),
-            )
-        except AgentSilent:
-            return f"the agent of “{domain.name}” does not answer"
-        except (GuestError, TimedOut) as error:
-            return str(error)
+        with connection.listen() as events:
+            asking = asyncio.ensure_future(_ask(GuestAgent(connection, domain), disk, said))
+            ending = asyncio.ensure_future(_until_stopped(events, domain.key.uuid))
+            try:
+                await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if not asking.done():
+                    return f"“{domain.name}” has ended"
+                code = await asking
+            except AgentSilent as error:
+                if domain.agent:
+                    raise Refused(
+                        f"“{domain.name}” does not answer just now: wait until it does; {_ELSE}", str(error)
+                    ) from error
+                return f"“{domain.name}” has no agent that could be asked"
+            except (GuestError, TimedOut) as error:
+                return str(error)
+            finally:
+                for task in (asking, ending):
+                    task.cancel()
+                await asyncio.gather(asking, ending, return_exceptions=True)
         if code == _BUSY:
             place = one_line(b"".join(said).decode("utf-8", "replace"), 120)
             raise Refused(
@@ -111,3 +124,16 @@ class GuestRelease:
         if code == _NOT_SEEN:
             return f"“{domain.name}” does not see it as a disk of its own"
         return "" if code == 0 else f"“{domain.name}” did not unmount it (code {code})"
+
+
+async def _ask(agent: GuestAgent, disk: Disk, said: list[bytes]) -> int:
+    await agent.wait(_SHORT)
+    script = _SCRIPT.replace("__SERIAL__", disk.serial)
+    return await agent.run(script, user="root", out=said.append, bounds=Bounds(_MOST_WORDS, _WRITING))
+
+
+async def _until_stopped(events: "asyncio.Queue[Event]", uuid: str) -> None:
+    while True:
+        match await events.get():
+            case DomainEvent(uuid=which, kind=DomainEventKind.STOPPED) if which == uuid:
+                return

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import PurePath
+from typing import Any
 
 from qubes_manager.backend.domains.image_locks import find_holders, is_lock_failure
 from qubes_manager.backend.storage.secrets import drop_secret, hold_secret
@@ -159,6 +160,35 @@ class Lifecycle:
             await self._isolation.renew(domain)
         await self._assigned.require(domain)
         await self.start_network(self._store.require(key))
+        beginning = self._begin(domain, passphrase, is_encrypted=is_encrypted)
+        if requires_any(domain) and domain.state is not DomainState.SAVED:
+            await self._wholly(beginning, key)
+        else:
+            await beginning
+        if domain.state is DomainState.SAVED:
+            # It went on with the rules that it was saved with, and with the devices.
+            await self._let_rules_hold(key)
+        else:
+            await self._give_devices(key)
+
+    async def _wholly(self, beginning: Coroutine[Any, Any, None], key: DomainKey) -> None:
+        """Start a domain that requires devices; where nobody waits for it any more it does not run without them.
+
+        libvirt starts it all the same when the call is given up.
+        """
+        task = asyncio.ensure_future(beginning)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            with contextlib.suppress(QubesManagerError):
+                await task
+            with contextlib.suppress(QubesManagerError):
+                await asyncio.shield(self.kill(key))
+            raise
+
+    async def _begin(self, domain: Domain, passphrase: str, *, is_encrypted: bool) -> None:
+        """Let libvirt start a domain for which all is ready."""
+        key = domain.key
         devices = self._assigned.going_on(domain) if domain.state is DomainState.SAVED else contextlib.nullcontext()
         async with self._sound.playing(key), self._roots.ready_to_start(key), devices:
             start = actions_on(self._hosts, domain).start
@@ -175,11 +205,6 @@ class Lifecycle:
                     raise await self._explained(domain, error) from error
                 raise
         await self._hosts.refresh(key)
-        if domain.state is DomainState.SAVED:
-            # It went on with the rules that it was saved with, and with the devices.
-            await self._let_rules_hold(key)
-        else:
-            await self._give_devices(key)
 
     async def _give_devices(self, key: DomainKey) -> None:
         """Give a domain that has started what is assigned to it; without what it requires it does not run."""
