@@ -26,6 +26,7 @@ from qubes_manager.core.devices.assignment import Assignment, Mode
 from qubes_manager.core.devices.block import DiskRequest
 from qubes_manager.core.devices.identity import DeviceClass, DeviceName
 from qubes_manager.core.domain import Domain, DomainState
+from qubes_manager.core.errors import QubesManagerError
 from qubes_manager.services.broker.desktop.notices import Notices
 from qubes_manager.services.broker.devices.assignments import AssignmentKeeper
 from qubes_manager.services.devices.watch import DeviceWatch
@@ -40,6 +41,7 @@ from tests.device_world import (
     missing_programs,
 )
 from tests.integration.conftest import COMMANDS, World
+from tests.integration.test_events import virsh
 from tests.waiting import shell_wait, wait_until
 
 pytestmark = [
@@ -82,6 +84,14 @@ class Machine:
             process = self.world.inside(lambda: subprocess.Popen(line, stderr=file, **self._as_user()))
         code = process.wait()
         return subprocess.CompletedProcess(line, code, "", out.read_text())
+
+    def take_back(self) -> None:
+        """Let the domains have no device any more, nor be assigned one."""
+        for name in ("work", "mail"):
+            if "sd" in virsh(self.daemon, "domblklist", name):
+                virsh(self.daemon, "resume", name)
+                self.qvm("qvm-block", "unassign", name)
+                self.qvm("qvm-block", "detach", "--force", name)
 
     def end_brokers(self) -> None:
         """End the brokers that our commands start for what has assignments: they would give devices too."""
@@ -146,8 +156,12 @@ def stick(machine: Machine) -> Iterator[LoopDevice]:
     """A stick with a file system, which the user may have opened."""
     machine.world.answer(Answer.ALLOWED)
     with loop_device(machine.world, 32 * MIB, filesystem="ext4", label="HOLIDAY") as stick:
-        yield stick
-        wait_until(lambda: not machine.served(), "no server is left")
+        try:
+            yield stick
+            wait_until(lambda: not machine.served(), "no server is left")
+        finally:
+            # What a test that failed has left is not to make others fail.
+            machine.take_back()
 
 
 async def output(services: World, name: str, command: str) -> str:
@@ -252,7 +266,7 @@ async def test_a_server_goes_on_without_its_keeper_and_ends_with_the_attachment(
         with contextlib.suppress(OSError):
             if "keeper.py" in (words := line.read_bytes().decode()) and str(machine.daemon.folder) in words:
                 os.kill(int(line.parent.name), signal.SIGKILL)
-    assert not machine.served()
+    await asyncio.to_thread(wait_until, lambda: not machine.served(), "the keeper is gone")
     wait = shell_wait("[ -b /dev/sda ]")
     await output(domains, "work", f"{wait}; echo more | dd of=/dev/sda bs=512 seek=8 conv=fsync 2>/dev/null")
     done = machine.qvm("qvm-block", "detach", "work", f"dom0:{name}")
@@ -591,3 +605,99 @@ def test_bytes_that_are_no_text_break_nothing(machine: Machine) -> None:
         listed = machine.qvm("qvm-block", "list")
         assert (listed.returncode, listed.stderr) == (0, "")
         assert f"dom0:{stick.node.name}" in listed.stdout
+
+
+async def test_a_domain_that_stands_still_keeps_what_it_has_not_written(
+    machine: Machine, domains: World, stick: LoopDevice
+) -> None:
+    name, key = stick.node.name, (await domains.appears("work")).key
+    assert machine.qvm("qvm-block", "attach", "work", f"dom0:{name}").returncode == 0
+    wait = shell_wait("[ -b /dev/sda ]")
+    await output(domains, "work", f"{wait}; mkdir -p /tmp/s; mount -t ext4 /dev/sda /tmp/s; echo late > /tmp/s/file")
+    await domains.lifecycle.pause(key)
+    refused = machine.qvm("qvm-block", "detach", "work", f"dom0:{name}")
+    assert refused.returncode == 1
+    assert "“work” stands still, and cannot write what it has in memory: let it go on" in refused.stderr
+    await domains.lifecycle.start(key)
+    assert machine.qvm("qvm-block", "detach", "work", f"dom0:{name}").returncode == 0
+    machine.world.run("mount", "-o", "ro", stick.node, "/media")
+    assert machine.world.run("cat", "/media/file") == "late\n"
+    machine.world.run("umount", "/media")
+
+
+async def test_what_was_served_by_a_server_that_is_killed_is_taken_away(
+    machine: Machine, domains: World, stick: LoopDevice
+) -> None:
+    assert machine.qvm("qvm-block", "attach", "work", f"dom0:{stick.node.name}").returncode == 0
+    await output(domains, "work", shell_wait("[ -b /dev/sda ]"))
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            is_server = line.read_bytes().startswith(b"nbdkit\0")
+            if is_server and str(stick.node) in [str(f.readlink()) for f in (line.parent / "fd").iterdir()]:
+                os.kill(int(line.parent.name), signal.SIGKILL)
+    await domains.until(lambda: not disks(domains.existing("work")), "the dead disk is taken away")
+    await asyncio.to_thread(wait_until, lambda: not machine.served(), "the keeper ends")
+
+
+async def test_a_detach_is_over_though_another_domain_is_sooner(
+    machine: Machine, domains: World, stick: LoopDevice
+) -> None:
+    work, mail = (await domains.appears("work")).key, (await domains.appears("mail")).key
+    target = await domains.block_devices.attach(work, DiskRequest(str(stick.node), True))
+    await output(domains, "work", shell_wait("[ -b /dev/sda ]"))
+
+    async def want() -> None:
+        while True:
+            try:
+                await domains.block_devices.attach(mail, DiskRequest(str(stick.node), True))
+            except QubesManagerError:
+                await asyncio.sleep(0.005)
+            else:
+                return
+
+    wanting = asyncio.create_task(want())
+    async with asyncio.timeout(60):
+        assert "It is safe to pull it out." in await domains.block_devices.detach(work, target)
+        await wanting
+    (held,) = await domains.devices.held(mail, DeviceClass.BLOCK, DeviceName(stick.node.name))
+    await domains.devices.detach(held)
+
+
+async def test_a_domain_that_ends_while_it_is_asked_keeps_nobody_waiting(
+    machine: Machine, domains: World, stick: LoopDevice
+) -> None:
+    key = (await domains.appears("mail")).key
+    target = await domains.block_devices.attach(key, DiskRequest(str(stick.node), True))
+    await output(domains, "mail", shell_wait("[ -b /dev/sda ]"))
+    detaching = asyncio.create_task(domains.block_devices.detach(key, target))
+    await asyncio.sleep(0.4)
+    os.kill(machine.daemon.qemu_pid("mail"), signal.SIGKILL)
+    async with asyncio.timeout(30):
+        said = await detaching
+    assert "“mail” does not have sda any more." in said
+    await domains.until(lambda: domains.existing("mail").state.is_over, "it is over")
+    await domains.lifecycle.start(key)
+    assert await domains.commands.run(key, "true") == 0
+
+
+async def test_a_start_that_is_given_up_leaves_no_domain_without_what_it_requires(
+    machine: Machine, domains: World, stick: LoopDevice
+) -> None:
+    key = (await domains.appears("mail")).key
+    await domains.lifecycle.kill(key)
+    await assign(domains, "mail", stick, Mode.REQUIRED)
+    for moment in (0.05, 0.2, 0.35, 0.5, 0.8):
+        starting = asyncio.create_task(domains.lifecycle.start(key))
+        await asyncio.sleep(moment)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        # What libvirt does with a call that was given up is over by then.
+        await asyncio.sleep(1)
+        await domains.hosts.refresh(key)
+        now = domains.existing("mail")
+        assert now.state.is_over or disks(now) == ["sda"], moment
+        if now.state.is_active:
+            await domains.lifecycle.kill(key)
+    await domains.devices.unassign(key, lambda _one: True)
+    await domains.lifecycle.start(key)
+    assert await domains.commands.run(key, "true") == 0
