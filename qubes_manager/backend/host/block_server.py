@@ -32,9 +32,9 @@ from qubes_manager.nbd.keeper import READY, Presence
 
 # Seconds: for the server to listen, and for one that is told to end.
 _START, _END = 20.0, 5.0
-# Seconds from what a server says at its end until it has let go of the device.
-_CLOSING = 2.0
 _PAUSE = 0.1
+# How often it is looked whether a server that has said how it ended has let go of the device.
+_LAST_LOOKS = 20
 _ATTEMPTS = 5
 # Bytes: of the server's address space, and of a socket's path (unix(7)).
 _MEMORY, _LONGEST_PATH = 2 << 30, 107
@@ -169,11 +169,7 @@ async def wait_until_released(place: ServedPlace, socket: str, timeout: float, p
         raise TimedOut(
             f"the device still keeps what was written, after {timeout:.0f} s: do not pull it out yet"
         ) from None
-    # It is closed in a moment, so that it can be attached again at once; or somebody else has it already.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSING):
-            while await asyncio.to_thread(place.is_served):
-                await asyncio.sleep(_PAUSE)
+    await _until_closed(place)
     if ended is None or not ended[0]:
         raise NotWritten("the device did not take all that was written to it, and what is on it may be torn")
 
@@ -203,6 +199,17 @@ def _require_tools() -> None:
 
 def _served_already(path: str) -> Refused:
     return Refused(f"{path} is being served already: detach it where it is attached, or wait a moment, and try again")
+
+
+async def _until_closed(place: ServedPlace) -> None:
+    """Wait for the moment that it takes to let go of a device, so that it can be attached again at once.
+
+    Not for longer: somebody else may have it already.
+    """
+    for _look in range(_LAST_LOOKS):
+        if not await asyncio.to_thread(place.is_served):
+            return
+        await asyncio.sleep(_PAUSE)
 
 
 def _start(
